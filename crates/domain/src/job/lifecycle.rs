@@ -1,0 +1,466 @@
+//! Everything that may happen to a job, one function per thing.
+//!
+//! Each checks the transition table and its own guard, changes the record, and returns what history has to say. On an
+//! error the record is as it was.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::lease::{EndedLease, Lease, LeaseToken};
+use super::record::Job;
+use super::report::{Failure, Holder, Outcome, Report, Retryable};
+use super::status::{IllegalTransition, Status, StatusEvent};
+use crate::history::{Actor, EventKind, HistoryEntry, JobEvent};
+use crate::id::RunId;
+use crate::name::WorkerId;
+use crate::policy::{Action, Decision, StuckSign};
+use crate::time::{after, between, rfc3339, spoken};
+
+/// The most characters of an error text that are kept.
+pub const MAX_ERROR: usize = 16_384;
+
+/// What a report came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// It counts; these events belong to it (none for plain progress).
+    Applied(Vec<HistoryEntry>),
+    /// It was applied before under the same lease; nothing changed.
+    Duplicate,
+    /// The sender does not hold the job; nothing changed.
+    Stale,
+}
+
+/// Which counters a manual action set back, with the values they had.
+fn reset_counters(job: &mut Job) -> Value {
+    let before =
+        json!({"attempt": job.attempt, "recoveries": job.recoveries, "leaseLosses": job.lease_losses});
+    job.attempt = 0;
+    job.recoveries = 0;
+    job.lease_losses = 0;
+    json!({ "reset": before })
+}
+
+impl Job {
+    fn entry(&self, kind: EventKind, from: Option<Status>, actor: Actor, now: DateTime<Utc>) -> HistoryEntry {
+        HistoryEntry {
+            at: now,
+            kind,
+            from,
+            to: Some(self.status),
+            actor,
+            rule: None,
+            reason: None,
+            detail: None,
+        }
+    }
+
+    /// What history says about the job's creation.
+    #[must_use]
+    pub fn created(&self, actor: Actor) -> HistoryEntry {
+        let mut entry = self.entry(EventKind::Created, None, actor, self.created_at);
+        entry.detail = self.spawned_from.as_ref().map(|parent| json!({ "spawnedFrom": parent }));
+        entry
+    }
+
+    /// Leases the job to `worker` for `lease_for`. The caller has checked that `run_at` has come and that the queue
+    /// is not paused.
+    ///
+    /// # Errors
+    /// When the job is not queued.
+    pub fn claim(
+        &mut self,
+        worker: &WorkerId,
+        token: LeaseToken,
+        lease_for: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<HistoryEntry, IllegalTransition> {
+        let from = self.status;
+        self.status = from.after(StatusEvent::Claim)?;
+        self.attempt = self.attempt.saturating_add(1);
+        self.lease_epoch += 1;
+        let mut entry = self.entry(EventKind::Claimed, Some(from), Actor::Worker(worker.clone()), now);
+        entry.detail = Some(json!({ "lease": token.fingerprint(), "attempt": self.attempt }));
+        self.lease =
+            Some(Lease { worker: worker.clone(), token, expires_at: after(now, lease_for), excused: false });
+        self.report_stamp = None;
+        self.report_digest = None;
+        self.started_at = Some(now);
+        self.finished_at = None;
+        self.updated_at = now;
+        Ok(entry)
+    }
+
+    /// Applies a worker's report. A report that ends the attempt ends the lease; any other renews it.
+    ///
+    /// # Errors
+    /// When the transition table forbids it; cannot happen while a lease exists on running jobs alone.
+    pub fn report(
+        &mut self,
+        report: &Report,
+        lease_for: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Verdict, IllegalTransition> {
+        let Some(lease) = self.lease.as_ref().filter(|lease| report.holder.holds(lease)) else {
+            return Ok(if self.repeats_its_end(report) { Verdict::Duplicate } else { Verdict::Stale });
+        };
+        if let (Some(stamp), Some(last)) = (report.stamp, self.report_stamp)
+            && (stamp < last || (stamp == last && report.digest == self.report_digest))
+        {
+            return Ok(Verdict::Duplicate);
+        }
+        let lease = lease.clone();
+        let (from, actor) = (self.status, Actor::Worker(lease.worker.clone()));
+        let (event, kind) = match &report.outcome {
+            Outcome::Progress => {
+                self.hear(report, now);
+                self.renew(lease_for, true, now);
+                return Ok(Verdict::Applied(Vec::new()));
+            }
+            Outcome::Completed => (StatusEvent::Finish, EventKind::Finished),
+            Outcome::Failed(_) => (StatusEvent::Fail, EventKind::Failed),
+            Outcome::Paused => (StatusEvent::Suspend, EventKind::Paused),
+        };
+        self.status = from.after(event)?;
+        self.hear(report, now);
+        self.end_lease(self.status);
+        self.finished_at = Some(now);
+        let mut entry = self.entry(kind, Some(from), actor.clone(), now);
+        entry.detail = Some(json!({ "lease": lease.token.fingerprint(), "attempt": self.attempt }));
+        let mut entries = vec![entry];
+        match &report.outcome {
+            Outcome::Failed(failure) => {
+                self.write_failure(failure, now);
+                entries[0].reason = self.error().map(ToOwned::to_owned);
+                if self.attempt >= self.max_attempts {
+                    entries.push(self.use_up_attempts(actor, now)?);
+                }
+            }
+            Outcome::Completed => {
+                for key in ["error", "errorType", "retryable"] {
+                    self.progress.remove(key);
+                }
+                self.resume_state = None;
+            }
+            Outcome::Paused | Outcome::Progress => {}
+        }
+        Ok(Verdict::Applied(entries))
+    }
+
+    fn hear(&mut self, report: &Report, now: DateTime<Utc>) {
+        self.progress.extend(report.said.clone());
+        if let Some(stamp) = report.stamp {
+            self.report_stamp = Some(stamp);
+            self.report_digest.clone_from(&report.digest);
+        }
+        if let Some(state) = &report.resume_state {
+            self.resume_state = Some(state.clone());
+        }
+        self.lease_losses = 0;
+        self.updated_at = now;
+    }
+
+    fn write_failure(&mut self, failure: &Failure, now: DateTime<Utc>) {
+        let error: String = failure.error.chars().take(MAX_ERROR).collect();
+        self.progress.insert("error".into(), error.into());
+        self.progress.insert("timestamp".into(), rfc3339(now).into());
+        match &failure.error_type {
+            Some(kind) => self.progress.insert("errorType".into(), kind.clone().into()),
+            None => self.progress.remove("errorType"),
+        };
+        match failure.retryable {
+            Retryable::Yes => self.progress.insert("retryable".into(), true.into()),
+            Retryable::No => self.progress.insert("retryable".into(), false.into()),
+            Retryable::AskPolicy => self.progress.remove("retryable"),
+        };
+    }
+
+    fn use_up_attempts(
+        &mut self,
+        actor: Actor,
+        now: DateTime<Utc>,
+    ) -> Result<HistoryEntry, IllegalTransition> {
+        let from = self.status;
+        self.status = from.after(StatusEvent::Quarantine)?;
+        let mut entry = self.entry(EventKind::Quarantined, Some(from), actor, now);
+        entry.reason = Some(format!("all {} attempts failed", self.max_attempts));
+        Ok(entry)
+    }
+
+    fn end_lease(&mut self, became: Status) {
+        if let Some(lease) = self.lease.take() {
+            self.ended_lease = Some(EndedLease { worker: lease.worker, token: lease.token, became });
+        }
+    }
+
+    fn repeats_its_end(&self, report: &Report) -> bool {
+        let Some(ended) = &self.ended_lease else { return false };
+        let same_holder = match &report.holder {
+            Holder::Lease(token) => ended.token == *token,
+            Holder::Worker(worker) => ended.worker == *worker,
+        };
+        let same_end = match report.outcome {
+            Outcome::Completed => ended.became == Status::Finished,
+            Outcome::Failed(_) => ended.became == Status::Failed,
+            Outcome::Paused => ended.became == Status::Paused,
+            Outcome::Progress => false,
+        };
+        same_holder && same_end
+    }
+
+    /// What history says about a report by somebody who does not hold the job: who reported what, and how late.
+    /// `None` when the same holder's same report is on record already.
+    #[must_use]
+    pub fn stale_report(
+        &self,
+        report: &Report,
+        history: &[JobEvent],
+        now: DateTime<Utc>,
+    ) -> Option<HistoryEntry> {
+        let print = match &report.holder {
+            Holder::Lease(token) => Some(token.fingerprint()),
+            Holder::Worker(_) => None,
+        };
+        let of_lease = |event: &&JobEvent| {
+            let named = event.entry.detail.as_ref().and_then(|detail| detail.get("lease"));
+            print.is_some() && named.and_then(Value::as_str) == print.as_deref()
+        };
+        let claimed = history.iter().filter(of_lease).find(|event| event.entry.kind == EventKind::Claimed);
+        let lost = history.iter().filter(of_lease).find(|event| {
+            event.entry.from == Some(Status::Running) && event.entry.to != Some(Status::Running)
+        });
+        let sender = match (claimed.map(|event| &event.entry.actor), &report.sender, &report.holder) {
+            (Some(Actor::Worker(worker)), _, _)
+            | (_, _, Holder::Worker(worker))
+            | (_, Some(worker), Holder::Lease(_)) => Some(worker.clone()),
+            _ => None,
+        };
+        let reported = report.outcome.as_str();
+        let detail = json!({ "reported": reported, "lease": print, "sender": sender });
+        if history.iter().any(|event| {
+            event.entry.kind == EventKind::StaleReport && event.entry.detail.as_ref() == Some(&detail)
+        }) {
+            return None;
+        }
+        let who = sender.as_ref().map_or("a worker".to_owned(), |worker| format!("worker {worker}"));
+        let late = match lost {
+            Some(event) => format!("{} after its lease was lost", spoken(between(event.entry.at, now))),
+            None => "without holding the job".to_owned(),
+        };
+        let actor = sender.map_or(Actor::System, Actor::Worker);
+        let mut entry = self.entry(EventKind::StaleReport, Some(self.status), actor, now);
+        entry.reason = Some(format!("{who} reported {reported} {late}; nothing was changed"));
+        entry.detail = Some(detail);
+        Some(entry)
+    }
+
+    /// Renews the lease. `named` says that the sign was about this very job, not about its worker in general: only
+    /// then is the job itself known to live, and `updated_at` touched. Does nothing without a lease.
+    pub fn renew(&mut self, lease_for: Duration, named: bool, now: DateTime<Utc>) {
+        if let Some(lease) = &mut self.lease {
+            lease.expires_at = lease.expires_at.max(after(now, lease_for));
+            lease.excused = false;
+            if named {
+                self.updated_at = now;
+            }
+        }
+    }
+
+    /// Takes the job back from a holder that returns it unworked; it costs no attempt. With a `delay` it is not
+    /// handed out again before that has passed.
+    ///
+    /// # Errors
+    /// When the job is not running.
+    pub fn give_back(
+        &mut self,
+        reason: Option<String>,
+        delay: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<HistoryEntry, IllegalTransition> {
+        let from = self.status;
+        self.status = from.after(StatusEvent::GiveBack)?;
+        let lease = self.lease.take();
+        let actor = lease.as_ref().map_or(Actor::System, |lease| Actor::Worker(lease.worker.clone()));
+        self.attempt = self.attempt.saturating_sub(1);
+        self.run_at = after(now, delay);
+        self.updated_at = now;
+        let mut entry = self.entry(EventKind::Released, Some(from), actor, now);
+        entry.reason = reason;
+        entry.detail = Some(json!({ "lease": lease.map(|lease| lease.token.fingerprint()) }));
+        Ok(entry)
+    }
+
+    /// Queues a failed job again at once; its counters start anew.
+    ///
+    /// # Errors
+    /// When the job has not failed.
+    pub fn retry(&mut self, actor: Actor, now: DateTime<Utc>) -> Result<HistoryEntry, IllegalTransition> {
+        self.requeue_by_hand(StatusEvent::Retry, EventKind::Retried, actor, now)
+    }
+
+    /// Queues a quarantined job again at once; its counters start anew.
+    ///
+    /// # Errors
+    /// When the job is not quarantined.
+    pub fn unquarantine(
+        &mut self,
+        actor: Actor,
+        now: DateTime<Utc>,
+    ) -> Result<HistoryEntry, IllegalTransition> {
+        self.requeue_by_hand(StatusEvent::Unquarantine, EventKind::Unquarantined, actor, now)
+    }
+
+    fn requeue_by_hand(
+        &mut self,
+        event: StatusEvent,
+        kind: EventKind,
+        actor: Actor,
+        now: DateTime<Utc>,
+    ) -> Result<HistoryEntry, IllegalTransition> {
+        let from = self.status;
+        self.status = from.after(event)?;
+        self.run_at = now;
+        self.recover_after = None;
+        self.finished_at = None;
+        self.updated_at = now;
+        let detail = reset_counters(self);
+        let mut entry = self.entry(kind, Some(from), actor, now);
+        entry.detail = Some(detail);
+        Ok(entry)
+    }
+
+    /// Keeps a queued job from being taken.
+    ///
+    /// # Errors
+    /// When the job is not queued.
+    pub fn hold(&mut self, actor: Actor, now: DateTime<Utc>) -> Result<HistoryEntry, IllegalTransition> {
+        let from = self.status;
+        self.status = from.after(StatusEvent::Hold)?;
+        self.updated_at = now;
+        Ok(self.entry(EventKind::Paused, Some(from), actor, now))
+    }
+
+    /// Lets a paused job go on: at once, or when its `run_at` comes.
+    ///
+    /// # Errors
+    /// When the job is not paused.
+    pub fn resume(&mut self, actor: Actor, now: DateTime<Utc>) -> Result<HistoryEntry, IllegalTransition> {
+        let from = self.status;
+        self.status = from.after(StatusEvent::Resume)?;
+        self.run_at = self.run_at.max(now);
+        self.finished_at = None;
+        self.updated_at = now;
+        Ok(self.entry(EventKind::Resumed, Some(from), actor, now))
+    }
+
+    /// Gives the job up. A running one is taken from its holder, who learns of it at its next sign of life.
+    ///
+    /// # Errors
+    /// When the job is finished or cancelled already.
+    pub fn cancel(&mut self, actor: Actor, now: DateTime<Utc>) -> Result<HistoryEntry, IllegalTransition> {
+        let from = self.status;
+        self.status = from.after(StatusEvent::Cancel)?;
+        let print = self.lease.as_ref().map(|lease| lease.token.fingerprint());
+        self.end_lease(Status::Cancelled);
+        self.finished_at = Some(now);
+        self.updated_at = now;
+        let mut entry = self.entry(EventKind::Cancelled, Some(from), actor, now);
+        entry.detail = print.map(|print| json!({ "lease": print }));
+        Ok(entry)
+    }
+
+    /// Applies a decision of the recovery policy.
+    ///
+    /// # Errors
+    /// When the job has moved on so that the decision no longer fits.
+    pub fn recover(
+        &mut self,
+        decision: &Decision,
+        run: &RunId,
+        now: DateTime<Utc>,
+    ) -> Result<HistoryEntry, IllegalTransition> {
+        let from = self.status;
+        let kind = match &decision.action {
+            Action::Requeue { run_at, priority } => {
+                let event = if from == Status::Running { StatusEvent::Reclaim } else { StatusEvent::Recover };
+                self.status = from.after(event)?;
+                self.run_at = *run_at;
+                self.priority = priority.unwrap_or(self.priority);
+                self.recover_after = None;
+                if from == Status::Running { EventKind::Reclaimed } else { EventKind::Recovered }
+            }
+            Action::Quarantine => {
+                self.status = from.after(StatusEvent::Quarantine)?;
+                EventKind::Quarantined
+            }
+            Action::Skip { until, .. } | Action::Leave { until } => {
+                self.recover_after = Some(*until);
+                EventKind::NotRecovered
+            }
+        };
+        let mut entry = self.entry(kind, Some(from), Actor::Recovery(run.clone()), now);
+        entry.rule.clone_from(&decision.rule);
+        entry.reason = Some(decision.reason.clone());
+        if kind != EventKind::NotRecovered {
+            entry.detail = self.note_recovery(decision, from, now);
+            self.updated_at = now;
+            self.finished_at = if self.status == Status::Queued { None } else { Some(now) };
+        }
+        Ok(entry)
+    }
+
+    /// Takes the lease away, counts, and writes the recovery metadata of `progress`; answers the event's evidence.
+    fn note_recovery(&mut self, decision: &Decision, from: Status, now: DateTime<Utc>) -> Option<Value> {
+        let lease = self.lease.take();
+        let excused = lease.as_ref().is_some_and(|lease| lease.excused);
+        let requeued = self.status == Status::Queued;
+        if from == Status::Running {
+            if excused {
+                self.attempt = self.attempt.saturating_sub(1);
+            } else {
+                self.lease_losses = self.lease_losses.saturating_add(1);
+            }
+            let reason = match decision.sign {
+                Some(StuckSign::LeaseExpired) => "lease_expired",
+                Some(StuckSign::NoUpdate | StuckSign::Timeout) | None => "stuck_job_recovery",
+            };
+            self.progress.insert("resetReason".into(), reason.into());
+            self.progress.insert("resetTimestamp".into(), rfc3339(now).into());
+            self.progress.insert("previousStatus".into(), from.as_str().into());
+        }
+        if requeued {
+            if !excused {
+                self.recoveries = self.recoveries.saturating_add(1);
+            }
+            self.progress.insert("recoveryAttempt".into(), rfc3339(now).into());
+            self.progress.insert("recoveryCount".into(), self.recoveries.into());
+            if let Some(rule) = &decision.rule {
+                self.progress.insert("recoveryRule".into(), rule.as_str().into());
+            }
+            if let Some(error) = self.progress.get("error").cloned() {
+                self.progress.insert("previousError".into(), error);
+            }
+        } else {
+            self.progress.insert("quarantineReason".into(), decision.reason.clone().into());
+        }
+        lease.map(|lease| {
+            json!({
+                "lease": lease.token.fingerprint(),
+                "worker": lease.worker,
+                "sign": decision.sign.map(StuckSign::as_str),
+                "leaseLosses": self.lease_losses,
+                "charged": !excused,
+            })
+        })
+    }
+}
+
+impl Holder {
+    fn holds(&self, lease: &Lease) -> bool {
+        match self {
+            Self::Lease(token) => lease.token == *token,
+            Self::Worker(worker) => lease.worker == *worker,
+        }
+    }
+}

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+#![deny(clippy::wildcard_enum_match_arm)]
+
+pub mod account;
+pub mod area;
+pub mod history;
+pub mod id;
+pub mod job;
+pub mod name;
+pub mod policy;
+pub mod ports;
+pub mod recovery;
+pub mod secret;
+pub mod time;
+pub mod wire;

@@ -1,0 +1,113 @@
+//! Rules: what they match, what they require, what they do.
+
+use super::Subject;
+use super::backoff::Backoff;
+use super::stuck::StuckSign;
+use crate::account::AccountState;
+use crate::job::report::Retryable;
+use crate::job::{Priority, Status};
+use crate::name::RuleName;
+
+/// One rule of a policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// Its name, which every decision carries.
+    pub name: RuleName,
+    /// Which jobs it is about.
+    pub when: Match,
+    /// What must hold before it queues a job again.
+    pub require: Vec<Requirement>,
+    /// What it does.
+    pub effect: Effect,
+    /// The delay before a recovered job runs; `None` = the policy's.
+    pub backoff: Option<Backoff>,
+    /// How often it recovers one job; `None` = the policy's.
+    pub max_recoveries: Option<u32>,
+    /// The priority of recovered jobs; `None` = as before.
+    pub priority: Option<Priority>,
+    /// One sentence for people; `None` = made from what the rule saw.
+    pub reason: Option<String>,
+}
+
+/// Which jobs a rule is about. Everything that is set must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Match {
+    /// Its status.
+    pub status: Option<Status>,
+    /// Any of these stands in its error, in any case of letters; empty = not asked.
+    pub error_contains: Vec<String>,
+    /// What its worker said of trying again.
+    pub retryable: Option<Retryable>,
+    /// It is stuck by any of these signs; empty = not asked.
+    pub stuck: Vec<StuckSign>,
+}
+
+/// What a rule does with a job it matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Queue it again.
+    Requeue,
+    /// Set it aside for a person.
+    Quarantine,
+    /// Nothing.
+    Leave,
+}
+
+/// What must hold before a job is queued again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Requirement {
+    /// The job names an account, and its data exists.
+    AccountPresent,
+    /// The account the job names, if any, can be used.
+    AccountValid,
+}
+
+impl Match {
+    /// Whether the rule is about this job.
+    #[must_use]
+    pub fn holds(&self, subject: &Subject<'_>) -> bool {
+        let job = subject.job;
+        self.status.is_none_or(|status| job.status == status)
+            && self.retryable.is_none_or(|retryable| Retryable::of(job) == retryable)
+            && (self.stuck.is_empty() || subject.sign.is_some_and(|sign| self.stuck.contains(&sign)))
+            && (self.error_contains.is_empty()
+                || job.error().is_some_and(|error| {
+                    let error = error.to_lowercase();
+                    self.error_contains.iter().any(|part| error.contains(&part.to_lowercase()))
+                }))
+    }
+}
+
+impl Requirement {
+    /// The word in policies and reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AccountPresent => "account_present",
+            Self::AccountValid => "account_valid",
+        }
+    }
+
+    /// Whether it holds.
+    #[must_use]
+    pub fn holds(self, account: &AccountState) -> bool {
+        match (self, account) {
+            (Self::AccountPresent, AccountState::Invalid(_) | AccountState::Valid(_))
+            | (Self::AccountValid, AccountState::NotNeeded | AccountState::Valid(_)) => true,
+            (Self::AccountPresent, AccountState::NotNeeded | AccountState::Missing(_))
+            | (Self::AccountValid, AccountState::Missing(_) | AccountState::Invalid(_)) => false,
+        }
+    }
+
+    /// Why it does not hold, in one sentence.
+    #[must_use]
+    pub fn unmet(self, account: &AccountState) -> String {
+        match account {
+            AccountState::NotNeeded => "it names no account whose data could have come back".to_owned(),
+            AccountState::Missing(id) => format!("account {id} does not exist"),
+            AccountState::Invalid(id) | AccountState::Valid(id) => {
+                format!("account {id} has no access or refresh token that is still valid")
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Signs that a running job is stuck.
+//!
+//! Elapsed time alone proves nothing: a lease that its worker keeps renewing and a job that is mentioned now and then
+//! are alive, however long they run, unless the job itself carries a timeout.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::job::{Job, Status};
+use crate::name::{Command, QueueName};
+use crate::time::{after, before};
+
+/// Why a running job counts as stuck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StuckSign {
+    /// Its lease ended without a renewal.
+    LeaseExpired,
+    /// It ran past its own timeout.
+    Timeout,
+    /// Nobody said anything about it for `stuck_after`.
+    NoUpdate,
+}
+
+impl StuckSign {
+    /// Every sign, strongest first.
+    pub const ALL: [Self; 3] = [Self::LeaseExpired, Self::Timeout, Self::NoUpdate];
+
+    /// The word in policies, events and reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LeaseExpired => "lease_expired",
+            Self::Timeout => "timeout",
+            Self::NoUpdate => "no_update",
+        }
+    }
+}
+
+/// How long a running job may stay silent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StuckLimits {
+    /// Where no override says otherwise; zero = for ever.
+    pub stuck_after: Duration,
+    /// The first that fits a job counts.
+    pub overrides: Vec<StuckOverride>,
+}
+
+/// Another limit for some jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StuckOverride {
+    /// For jobs of this queue; `None` = of any.
+    pub queue: Option<QueueName>,
+    /// For jobs of this command; `None` = of any.
+    pub command: Option<Command>,
+    /// How long such a job may stay silent; zero = for ever.
+    pub stuck_after: Duration,
+}
+
+impl Default for StuckLimits {
+    fn default() -> Self {
+        Self { stuck_after: Duration::from_secs(7_200), overrides: Vec::new() }
+    }
+}
+
+impl StuckLimits {
+    /// The limit that holds for a job; `None` = it may stay silent for ever.
+    #[must_use]
+    pub fn limit(&self, job: &Job) -> Option<Duration> {
+        let fits = |limit: &&StuckOverride| {
+            limit.queue.as_ref().is_none_or(|queue| *queue == job.queue)
+                && limit.command.as_ref().is_none_or(|command| *command == job.command)
+        };
+        let limit = self.overrides.iter().find(fits).map_or(self.stuck_after, |found| found.stuck_after);
+        (!limit.is_zero()).then_some(limit)
+    }
+
+    /// The shortest limit of any job: what a store may search by; `None` = silence never counts.
+    #[must_use]
+    pub fn shortest(&self) -> Option<Duration> {
+        let limits = self.overrides.iter().map(|limit| limit.stuck_after);
+        limits.chain([self.stuck_after]).filter(|limit| !limit.is_zero()).min()
+    }
+
+    /// Why the job counts as stuck at `now`; `None` when it does not.
+    #[must_use]
+    pub fn sign(&self, job: &Job, now: DateTime<Utc>) -> Option<StuckSign> {
+        if job.status != Status::Running {
+            return None;
+        }
+        if job.lease.as_ref().is_some_and(|lease| lease.expires_at <= now) {
+            return Some(StuckSign::LeaseExpired);
+        }
+        if job.deadline().is_some_and(|deadline| deadline <= now) {
+            return Some(StuckSign::Timeout);
+        }
+        let silent = |limit| job.updated_at <= before(now, limit);
+        self.limit(job).is_some_and(silent).then_some(StuckSign::NoUpdate)
+    }
+
+    /// When the job will count as stuck if nothing more is heard of it; `None` = never.
+    #[must_use]
+    pub fn stuck_at(&self, job: &Job) -> Option<DateTime<Utc>> {
+        let lease = job.lease.as_ref().map(|lease| lease.expires_at);
+        let silence = self.limit(job).map(|limit| after(job.updated_at, limit));
+        [lease, job.deadline(), silence].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,45 @@
+//! What the domain needs from outside, as traits by use. Adapters implement them; the binary wires them.
+//!
+//! Every store port can fail with [`StoreError`]. A *refusal* (a stale lease, an unknown account) is not an error: it
+//! is one of the answers of its operation.
+
+mod accounts;
+mod error;
+mod jobs;
+mod recovery;
+
+pub use accounts::{AccountStore, FreshCredentials, IssueError, TokenIssuer};
+pub use error::{Cause, StoreError};
+pub use jobs::{
+    AdminAction, Applied, BrokenRow, Bulk, BulkAnswer, BulkItem, Claim, Claimed, Create, Created, CreatedJob,
+    Discovery, DiscoveryAnswer, Idempotency, JobFilter, JobRead, JobStore, Page, QueueState, Refused,
+    Release, Released, Renew, Renewed, ReportAnswer, ReportOrder,
+};
+pub use recovery::{Candidate, Candidates, Flow, Outcome, Planned, RecoveryStore, Search, Seen};
+
+use chrono::{DateTime, Utc};
+
+use crate::name::{Command, QueueName};
+
+/// Tells the time that is stored. Waiting is another matter: the runtime's timers do that.
+pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// The present moment.
+    fn now(&self) -> DateTime<Utc>;
+}
+
+/// Told by a store, after its commit, which jobs may be taken now or later, so that nobody has to poll.
+pub trait ArrivalSink: Send + Sync + std::fmt::Debug {
+    /// These jobs wait, each from its moment on.
+    fn arrived(&self, arrivals: &[Arrival]);
+}
+
+/// A job that waits for a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its queue.
+    pub queue: QueueName,
+    /// Its command.
+    pub command: Command,
+    /// From when on it may be taken.
+    pub run_at: DateTime<Utc>,
+}

@@ -1,0 +1,178 @@
+//! What the recovery engine needs from a store.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{BrokenRow, Refused, StoreError};
+use crate::account::AccountState;
+use crate::id::{JobId, RunId};
+use crate::job::{Job, LeaseToken, Status};
+use crate::policy::Decision;
+use crate::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger};
+
+/// Finds jobs to recover and applies decisions about them.
+///
+/// # Contract
+/// - R1 `candidates` pages in a fixed order, failed jobs first, and leaves out jobs whose `recover_after` lies ahead.
+/// - R2 Rows that cannot be read are reported by `candidates` (never hidden, never an error) and set aside by `set_aside`.
+/// - R3 `apply` applies each decision on its own, and only if the job still is as it was `Seen`; otherwise it answers
+///   that the race was lost, and changes nothing.
+/// - R4 Between `begin` and `end` no other cycle begins in the same database, unless `hold_for` passed.
+/// - R5 The history says each reason for not recovering a job once, not once per cycle.
+#[async_trait]
+pub trait RecoveryStore: Send + Sync + std::fmt::Debug {
+    /// Takes the one place for a cycle, for at most `hold_for`.
+    async fn begin(
+        &self,
+        run: RunId,
+        hold_for: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Result<(), CycleRunning>, StoreError>;
+
+    /// Gives the place back, and keeps the record of the run when there is one to keep.
+    async fn end(&self, run: RunId, record: Option<RunRecord>) -> Result<(), StoreError>;
+
+    /// Jobs that a cycle should look at.
+    async fn candidates(&self, search: Search) -> Result<Candidates, StoreError>;
+
+    /// Applies decisions; one answer per decision, in order.
+    async fn apply(
+        &self,
+        run: RunId,
+        decisions: Vec<Planned>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Sets unreadable rows aside; answers how many it changed.
+    async fn set_aside(
+        &self,
+        rows: Vec<BrokenRow>,
+        run: RunId,
+        now: DateTime<Utc>,
+    ) -> Result<u32, StoreError>;
+
+    /// Gives every running job's lease until `until` at least, and excuses its loss until its worker is heard again:
+    /// what our own absence asks for. Answers how many leases it changed.
+    async fn grant_grace(&self, until: DateTime<Utc>) -> Result<u32, StoreError>;
+
+    /// Shifts every running job's lease by as much as the wall clock jumped.
+    async fn shift_leases(&self, by: chrono::Duration) -> Result<u32, StoreError>;
+
+    /// How many jobs were claimed, and queued again by recovery, within the minute before `now`, as far as this
+    /// process knows.
+    async fn flow(&self, now: DateTime<Utc>) -> Result<Flow, StoreError>;
+
+    /// The latest runs, newest first.
+    async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>, StoreError>;
+}
+
+/// Which jobs to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// Failed, running, or both.
+    pub kind: RecoveryType,
+    /// Of the running jobs only those whose lease has expired.
+    pub expired_leases_only: bool,
+    /// Running jobs without an update since before this may be stuck; `None` = silence never counts.
+    pub silent_since: Option<DateTime<Utc>>,
+    /// Where the last page ended: the id and status of its last job.
+    pub after: Option<(Status, JobId)>,
+    /// At most so many.
+    pub limit: u32,
+    /// The moment the cycle decides for.
+    pub now: DateTime<Utc>,
+}
+
+/// A page of jobs to look at.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Candidates {
+    /// The jobs, with the state of their accounts.
+    pub jobs: Vec<Candidate>,
+    /// Rows that cannot be read.
+    pub broken: Vec<BrokenRow>,
+    /// Whether more follow.
+    pub more: bool,
+}
+
+/// A job to look at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// The job.
+    pub job: Job,
+    /// The state of the account it names.
+    pub account: AccountState,
+}
+
+/// A decision about a job, and what it was based on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// Which job.
+    pub job: JobId,
+    /// How it looked.
+    pub seen: Seen,
+    /// What was decided.
+    pub decision: Decision,
+}
+
+/// How a job looked when it was decided about. A worker that reports or renews in between changes it, and wins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Its status.
+    pub status: Status,
+    /// Its lease: token and end.
+    pub lease: Option<(LeaseToken, DateTime<Utc>)>,
+    /// Its last update.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Seen {
+    /// How this job looks.
+    #[must_use]
+    pub fn of(job: &Job) -> Self {
+        Self {
+            status: job.status,
+            lease: job.lease.as_ref().map(|lease| (lease.token.clone(), lease.expires_at)),
+            updated_at: job.updated_at,
+        }
+    }
+}
+
+/// What became of one decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was applied.
+    Applied,
+    /// The job has moved on; nothing was changed.
+    LostRace {
+        /// Its status now; `None` when it is gone.
+        found: Option<Status>,
+    },
+    /// It could not be applied.
+    Refused(Refused),
+}
+
+/// What went through in the last minute.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// Jobs claimed.
+    pub claims: u64,
+    /// Jobs queued again by recovery.
+    pub requeues: u64,
+}
+
+impl RunRecord {
+    /// Puts a record together.
+    #[must_use]
+    pub fn ended(
+        kind: RecoveryType,
+        trigger: Trigger,
+        started_at: DateTime<Utc>,
+        finished_at: DateTime<Utc>,
+        report: RunReport,
+    ) -> Self {
+        let run_id = report.result.run_id.clone();
+        Self { run_id, kind, trigger, started_at, finished_at: Some(finished_at), report: Some(report) }
+    }
+}

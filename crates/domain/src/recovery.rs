@@ -1,0 +1,295 @@
+//! Recovery runs: what is looked at, what set one off, and the report of what it did.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::id::{JobId, RunId};
+use crate::name::Quoted;
+use crate::policy::{Action, Decision};
+use crate::time::{millis, millis_option, rfc3339};
+
+/// What a recovery run looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RecoveryType {
+    /// Failed jobs that a rule of the policy calls recoverable.
+    Failed,
+    /// Running jobs that are stuck.
+    Stuck,
+    /// Both, failed first.
+    Comprehensive,
+}
+
+impl RecoveryType {
+    /// Every type.
+    pub const ALL: [Self; 3] = [Self::Failed, Self::Stuck, Self::Comprehensive];
+
+    /// The word in requests and reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Stuck => "stuck",
+            Self::Comprehensive => "comprehensive",
+        }
+    }
+
+    /// What it is for, in one sentence.
+    #[must_use]
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Failed => "queues failed jobs again that a rule of the policy calls recoverable",
+            Self::Stuck => {
+                "queues running jobs again whose lease expired, that had no update for too long, or that ran past \
+                 their timeout"
+            }
+            Self::Comprehensive => "both, failed jobs first",
+        }
+    }
+}
+
+/// A text that is no recovery type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown recovery type `{text}`; a type is one of {}", Quoted(&RecoveryType::ALL.map(RecoveryType::as_str)))]
+pub struct UnknownRecoveryType {
+    text: String,
+}
+
+impl FromStr for RecoveryType {
+    type Err = UnknownRecoveryType;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRecoveryType> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| UnknownRecoveryType { text: text.chars().take(64).collect() })
+    }
+}
+
+impl fmt::Display for RecoveryType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for RecoveryType {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for RecoveryType {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str> as Deserialize>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What set a run off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// The server came up.
+    Startup,
+    /// The interval passed.
+    Periodic,
+    /// A person asked.
+    Manual,
+    /// A lease expired.
+    LeaseWatch,
+}
+
+impl Trigger {
+    /// The word in reports, logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Startup => "startup",
+            Self::Periodic => "periodic",
+            Self::Manual => "manual",
+            Self::LeaseWatch => "lease_watch",
+        }
+    }
+}
+
+/// The report of one run, exactly as it is answered and stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunReport {
+    /// False only where the cycle itself could not run.
+    pub success: bool,
+    /// What was looked at.
+    #[serde(rename = "type")]
+    pub kind: RecoveryType,
+    /// The numbers and the decisions.
+    pub result: RunResult,
+    /// One line for people.
+    pub message: String,
+}
+
+/// The numbers and the decisions of one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunResult {
+    /// Jobs queued again.
+    pub recovered_jobs: u32,
+    /// Jobs that should have been, and could not.
+    pub failed_recoveries: u32,
+    /// Jobs looked at and not changed: skipped or left.
+    pub skipped_jobs: u32,
+    /// One line per job that could not be recovered, beginning with its id.
+    pub errors: Vec<String>,
+    /// Jobs set aside for a person.
+    pub quarantined_jobs: u32,
+    /// The run's name.
+    pub run_id: RunId,
+    /// What set it off.
+    pub trigger: Trigger,
+    /// Whether nothing was changed, by request.
+    pub dry_run: bool,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// Whether it stopped with work left, which the next cycle takes up after the drain pause.
+    pub more: bool,
+    /// Every decision, in order.
+    pub decisions: Vec<DecisionReport>,
+}
+
+/// One decision in a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionReport {
+    /// About which job.
+    pub job_id: JobId,
+    /// `requeue`, `quarantine`, `skip` or `leave`.
+    pub action: String,
+    /// By which rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// When a job that is queued again may run.
+    #[serde(with = "millis_option", skip_serializing_if = "Option::is_none", default)]
+    pub run_at: Option<DateTime<Utc>>,
+    /// When a job that was not is looked at again.
+    #[serde(with = "millis_option", skip_serializing_if = "Option::is_none", default)]
+    pub look_again_at: Option<DateTime<Utc>>,
+}
+
+impl DecisionReport {
+    /// The decision about a job, as reported.
+    #[must_use]
+    pub fn new(job_id: JobId, decision: &Decision) -> Self {
+        let (run_at, look_again_at) = match &decision.action {
+            Action::Requeue { run_at, .. } => (Some(*run_at), None),
+            Action::Skip { until, .. } | Action::Leave { until } => (None, Some(*until)),
+            Action::Quarantine => (None, None),
+        };
+        Self {
+            job_id,
+            action: decision.action.as_str().to_owned(),
+            rule: decision.rule.as_ref().map(ToString::to_string),
+            reason: decision.reason.clone(),
+            run_at,
+            look_again_at,
+        }
+    }
+}
+
+/// One row of the `recovery_run` table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRecord {
+    /// Its name.
+    pub run_id: RunId,
+    /// What it looked at.
+    #[serde(rename = "type")]
+    pub kind: RecoveryType,
+    /// What set it off.
+    pub trigger: Trigger,
+    /// When it began.
+    #[serde(with = "millis")]
+    pub started_at: DateTime<Utc>,
+    /// When it ended; `None` while it runs, or when its server died with it.
+    #[serde(with = "millis_option")]
+    pub finished_at: Option<DateTime<Utc>>,
+    /// What it did.
+    pub report: Option<RunReport>,
+}
+
+/// A cycle could not begin because another one runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a recovery cycle is running already; try again after {}", rfc3339(*.until))]
+pub struct CycleRunning {
+    /// When the other one's claim on the database ends at the latest.
+    pub until: DateTime<Utc>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_type_names_the_three() {
+        let text = "all".parse::<RecoveryType>().unwrap_err().to_string();
+        assert_eq!(text, "unknown recovery type `all`; a type is one of `failed`, `stuck`, `comprehensive`");
+    }
+
+    #[test]
+    fn the_report_has_the_documented_shape() {
+        let report = RunReport {
+            success: true,
+            kind: RecoveryType::Comprehensive,
+            result: RunResult {
+                recovered_jobs: 1,
+                failed_recoveries: 0,
+                skipped_jobs: 0,
+                errors: vec![],
+                quarantined_jobs: 0,
+                run_id: "01J".parse().unwrap(),
+                trigger: Trigger::LeaseWatch,
+                dry_run: false,
+                duration_ms: 12,
+                more: false,
+                decisions: vec![DecisionReport {
+                    job_id: "01K".parse().unwrap(),
+                    action: "requeue".into(),
+                    rule: Some("token-refreshed".into()),
+                    reason: "…".into(),
+                    run_at: DateTime::from_timestamp(0, 0),
+                    look_again_at: None,
+                }],
+            },
+            message: "m".into(),
+        };
+        insta::assert_json_snapshot!(report, @r#"
+        {
+          "success": true,
+          "type": "comprehensive",
+          "result": {
+            "recoveredJobs": 1,
+            "failedRecoveries": 0,
+            "skippedJobs": 0,
+            "errors": [],
+            "quarantinedJobs": 0,
+            "runId": "01J",
+            "trigger": "lease_watch",
+            "dryRun": false,
+            "durationMs": 12,
+            "more": false,
+            "decisions": [
+              {
+                "jobId": "01K",
+                "action": "requeue",
+                "rule": "token-refreshed",
+                "reason": "…",
+                "runAt": "1970-01-01T00:00:00.000Z"
+              }
+            ]
+          },
+          "message": "m"
+        }
+        "#);
+    }
+}

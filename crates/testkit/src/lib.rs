@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod account;
+mod arrivals;
+mod clock;
+mod job;
+
+pub use account::{AccountBuilder, an_account};
+pub use arrivals::RecordedArrivals;
+pub use clock::{ManualClock, noon};
+pub use job::{JobBuilder, a_job};
+
+/// A random source that gives the same numbers every time. Print the seed when a test fails.
+#[must_use]
+pub fn seeded(seed: u64) -> rand::rngs::StdRng {
+    <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(seed)
+}
