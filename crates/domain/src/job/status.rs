@@ -1,6 +1,6 @@
 //! Job states and the transitions between them.
 //!
-//! | from \ event | claim | finish | fail | suspend | give_back | reclaim | quarantine | recover | retry | hold | resume | unquarantine | cancel |
+//! | from \ event | claim | finish | fail | suspend | release | reclaim | quarantine | recover | retry | hold | resume | unquarantine | cancel |
 //! |---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 //! | queued | running | – | – | – | – | – | – | – | – | paused | – | – | cancelled |
 //! | running | – | finished | failed | paused | queued | queued | quarantined | – | – | – | – | – | cancelled |
@@ -11,7 +11,7 @@
 //! | quarantined | – | – | – | – | – | – | – | – | – | – | – | queued | cancelled |
 //!
 //! A dash is [`IllegalTransition`], which names both ends. Who sends what: workers `claim`, `finish`, `fail`,
-//! `suspend`, `give_back`; recovery `reclaim`, `recover`, `quarantine`; admins `retry`, `hold`, `resume`,
+//! `suspend`, `release`; recovery `reclaim`, `recover`, `quarantine`; admins `retry`, `hold`, `resume`,
 //! `unquarantine`, `cancel`; producers `cancel`. `quarantine` also follows a worker's failure report that used up the
 //! job's attempts. Guards that need a lease, a time or a limit stand before the event, in [`super::lifecycle`] and in
 //! the policy; the store repeats them in the `WHERE` of its update.
@@ -227,7 +227,7 @@ impl StatusEvent {
             Self::Finish => "finish",
             Self::Fail => "fail",
             Self::Suspend => "suspend",
-            Self::GiveBack => "give_back",
+            Self::GiveBack => "release",
             Self::Reclaim => "reclaim",
             Self::Quarantine => "quarantine",
             Self::Recover => "recover",

@@ -157,7 +157,7 @@ fn failure(object: &mut Map<String, Value>, kind: Option<&str>) -> Result<Failur
                 None => Value::Object(parts).to_string(),
             }
         }
-        other => other.to_string(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_)) => other.to_string(),
     };
     let retryable = match object.remove("retryable") {
         None | Some(Value::Null) if kind.is_some() => Retryable::Yes,
@@ -180,7 +180,10 @@ fn said(
         Some(Value::Object(counters)) => Some(counters),
         None | Some(Value::Null) => None,
         Some(other) => {
-            return Err(field("progress", format!("an object or an array of areas, got {}", kind_of(&other))));
+            return Err(field(
+                "progress",
+                format!("an object or an array of areas, got {}", kind_of(&other)),
+            ));
         }
     };
     let mut resume_state = object.remove("resumeState").filter(|state| !state.is_null());
