@@ -1,1 +1,12 @@
-//! persistence
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod enqueue;
+mod error;
+pub mod maintenance;
+pub mod migrate;
+mod sqlite;
+
+pub use config::{Durability, SqliteConfig};
+pub use enqueue::{EnqueueError, enqueue};
+pub use sqlite::SqliteStore;

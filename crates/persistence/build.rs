@@ -1,0 +1,5 @@
+//! Migrations are embedded: rebuild when they change.
+
+fn main() {
+    println!("cargo::rerun-if-changed=../../migrations");
+}

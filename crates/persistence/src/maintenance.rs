@@ -1,0 +1,129 @@
+//! What operators do to a database file: back it up, check it, look at it. Each works beside a running server.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use diesel::SqliteConnection;
+use diesel::sql_types::{BigInt, Text};
+use reclaimer_domain::ports::StoreError;
+
+use crate::error::store_error;
+use crate::sqlite::connection::{self, Mode};
+use crate::sqlite::statement::prepared;
+
+/// What a backup came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupReport {
+    /// The finished, verified file.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// How many jobs it holds.
+    pub jobs: u64,
+}
+
+/// Copies the database at `from` into a new file `to`: written under another name, flushed, verified, and only then
+/// given its name. Works on a live database, of which it takes one consistent moment.
+///
+/// # Errors
+/// When `to` exists, either file cannot be used, or the copy does not verify.
+pub fn backup(from: &Path, to: &Path) -> Result<BackupReport, StoreError> {
+    if to.exists() {
+        return Err(unavailable("the backup's file exists already; choose another name", None));
+    }
+    let partial = to.with_extension("partial");
+    match std::fs::remove_file(&partial) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(io_error("the remains of an earlier backup cannot be removed", error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let text = partial
+        .to_str()
+        .ok_or_else(|| unavailable("the backup's path is not valid UTF-8; choose another", None))?;
+    let mut conn = connection::plain(from, Mode::Existing)?;
+    prepared!("VACUUM INTO ?", text)
+        .run(&mut conn)
+        .map_err(|error| store_error("copy the database", error))?;
+    drop(conn);
+    File::open(&partial)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| io_error("the backup cannot be flushed to its disk", error))?;
+    if let Some(problem) = integrity(&partial)?.into_iter().next() {
+        return Err(unavailable(&format!("the backup does not verify: {problem}"), None));
+    }
+    let jobs = inspect(&partial)?.jobs;
+    std::fs::rename(&partial, to).map_err(|error| io_error("the backup cannot be given its name", error))?;
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| io_error("the backup's folder cannot be flushed to its disk", error))?;
+    let bytes = std::fs::metadata(to).map_err(|error| io_error("the backup is gone", error))?.len();
+    Ok(BackupReport { path: to.to_owned(), bytes, jobs: jobs.iter().map(|(_, count)| count).sum() })
+}
+
+/// What is wrong with a database file, one line per problem; empty when it is sound.
+///
+/// # Errors
+/// When the file cannot be read at all.
+pub fn integrity(path: &Path) -> Result<Vec<String>, StoreError> {
+    let mut conn = connection::reader(path)?;
+    let lines: Vec<(String,)> = prepared!("PRAGMA integrity_check")
+        .rows::<(Text,)>()
+        .all(&mut conn)
+        .map_err(|error| store_error("check the database", error))?;
+    let broken: Vec<(String,)> = prepared!("SELECT \"table\" FROM pragma_foreign_key_check")
+        .rows::<(Text,)>()
+        .all(&mut conn)
+        .map_err(|error| store_error("check the database", error))?;
+    let lines = lines.into_iter().map(|(line,)| line).filter(|line| line != "ok");
+    let broken =
+        broken.into_iter().map(|(table,)| format!("a row of `{table}` refers to a row that is missing"));
+    Ok(lines.chain(broken).collect())
+}
+
+/// What a database file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// The engine's version.
+    pub engine: String,
+    /// How many jobs are in each state, as stored.
+    pub jobs: Vec<(String, u64)>,
+    /// How many running jobs have a lease that ended more than a minute before now, by SQLite's clock.
+    pub overdue_leases: u64,
+}
+
+/// Looks at a database file.
+///
+/// # Errors
+/// When the file cannot be read, or has not the tables of this version.
+pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
+    let mut conn = connection::reader(path)?;
+    look(&mut conn).map_err(|error| store_error("look at the database", error))
+}
+
+fn look(conn: &mut SqliteConnection) -> diesel::QueryResult<Inspection> {
+    let engine: Option<(String,)> = prepared!("SELECT sqlite_version()").rows::<(Text,)>().first(conn)?;
+    let jobs: Vec<(String, i64)> =
+        prepared!("SELECT status, count(*) FROM job GROUP BY status ORDER BY status")
+            .rows::<(Text, BigInt)>()
+            .all(conn)?;
+    let overdue: Option<(i64,)> = prepared!(
+        "SELECT count(*) FROM job WHERE status = 'running' AND lease_expires_at < datetime('now', '-1 minute')"
+    )
+    .rows::<(BigInt,)>()
+    .first(conn)?;
+    Ok(Inspection {
+        engine: engine.map(|(version,)| version).unwrap_or_default(),
+        jobs: jobs.into_iter().map(|(status, count)| (status, count.unsigned_abs())).collect(),
+        overdue_leases: overdue.map_or(0, |(count,)| count.unsigned_abs()),
+    })
+}
+
+fn unavailable(reason: &str, source: Option<std::io::Error>) -> StoreError {
+    StoreError::Unavailable { reason: reason.to_owned(), source: source.map(Into::into) }
+}
+
+fn io_error(reason: &str, source: std::io::Error) -> StoreError {
+    unavailable(reason, Some(source))
+}

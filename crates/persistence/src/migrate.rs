@@ -1,0 +1,72 @@
+//! The embedded migrations.
+
+use std::path::Path;
+
+use diesel::SqliteConnection;
+use diesel::migration::{Migration, MigrationSource, MigrationVersion};
+use diesel::sqlite::Sqlite;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use reclaimer_domain::ports::StoreError;
+
+use crate::sqlite::connection::{self, Mode};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
+
+/// The migrations that the database at `path` lacks, oldest first; all of them when there is no file.
+///
+/// # Errors
+/// When the file cannot be opened, or was made by a newer version.
+pub fn pending(path: &Path) -> Result<Vec<String>, StoreError> {
+    if !path.exists() {
+        return names(&embedded()?);
+    }
+    let mut conn = connection::plain(path, Mode::Existing)?;
+    pending_on(&mut conn)
+}
+
+/// Brings the database at `path` up to date, making it when it does not exist; answers what was done.
+///
+/// # Errors
+/// When the file cannot be written, was made by a newer version, or a migration fails (which then changed nothing).
+pub fn run(path: &Path) -> Result<Vec<String>, StoreError> {
+    let mut conn = connection::writer(path, crate::Durability::Full, Mode::Create)?;
+    run_on(&mut conn)
+}
+
+pub(crate) fn pending_on(conn: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
+    let embedded = embedded()?;
+    let applied = conn.applied_migrations().map_err(failed)?;
+    let known: Vec<MigrationVersion<'_>> = embedded.iter().map(|step| step.name().version()).collect();
+    if let Some(newer) = applied.iter().find(|version| !known.contains(version)) {
+        return Err(StoreError::MigrationNeeded {
+            reason: format!(
+                "it was made by a newer version (migration {newer}); run that version or a newer one"
+            ),
+        });
+    }
+    names(&conn.pending_migrations(MIGRATIONS).map_err(failed)?)
+}
+
+pub(crate) fn run_on(conn: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
+    let pending = pending_on(conn)?;
+    if !pending.is_empty() {
+        conn.run_pending_migrations(MIGRATIONS).map_err(failed)?;
+    }
+    Ok(pending)
+}
+
+fn embedded() -> Result<Vec<Box<dyn Migration<Sqlite>>>, StoreError> {
+    MIGRATIONS.migrations().map_err(failed)
+}
+
+fn names(steps: &[Box<dyn Migration<Sqlite>>]) -> Result<Vec<String>, StoreError> {
+    Ok(steps.iter().map(|step| step.name().to_string()).collect())
+}
+
+/// A failed migration: told apart as trouble with the file where it is that.
+fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
+    match error.downcast::<diesel::result::Error>() {
+        Ok(error) => crate::error::store_error("migrate", *error),
+        Err(error) => StoreError::Failed { operation: "migrate", source: error },
+    }
+}

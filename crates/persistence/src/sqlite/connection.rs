@@ -1,0 +1,156 @@
+//! Opening connections, and telling whether the file is still the one that was opened.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use diesel::connection::SimpleConnection;
+use diesel::sql_types::Text;
+use diesel::{Connection, SqliteConnection};
+use reclaimer_domain::ports::StoreError;
+
+use super::statement::prepared;
+use crate::config::Durability;
+use crate::error::{connection_error, store_error};
+
+/// Versions 3.7.0 to 3.51.2 can lose committed pages in WAL mode.
+const OLDEST: (u32, u32, u32) = (3, 51, 3);
+
+/// Whether a missing file is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// It is made.
+    Create,
+    /// It must exist: once a database was open, an empty one in its place would hide the loss.
+    Existing,
+}
+
+/// Which file a path leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    /// Looks by path alone: opening the file would, on closing it, drop the locks that SQLite holds on it.
+    pub(crate) fn of(path: &Path) -> Result<Self, StoreError> {
+        match std::fs::metadata(path) {
+            Ok(found) => Ok(Self { device: found.dev(), inode: found.ino() }),
+            Err(error) => Err(StoreError::Unavailable {
+                reason: if error.kind() == std::io::ErrorKind::NotFound {
+                    "the database file is gone; put it back, or restart to begin with an empty one".to_owned()
+                } else {
+                    "the database file cannot be reached; check its folder and permissions".to_owned()
+                },
+                source: Some(Box::new(error)),
+            }),
+        }
+    }
+}
+
+/// The one connection that writes.
+pub(crate) fn writer(
+    path: &Path,
+    durability: Durability,
+    mode: Mode,
+) -> Result<SqliteConnection, StoreError> {
+    let mut conn = plain(path, mode)?;
+    let synchronous = match durability {
+        Durability::Full => "FULL",
+        Durability::Normal => "NORMAL",
+    };
+    // Checkpoints are run by the writer after it has answered, not by whichever commit fills the log.
+    let pragmas = format!(
+        "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};
+         PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;"
+    );
+    conn.batch_execute(&pragmas).map_err(|error| store_error("set up the writer", error))?;
+    Ok(conn)
+}
+
+/// A connection that reads.
+pub(crate) fn reader(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let mut conn = plain(path, Mode::Existing)?;
+    conn.batch_execute("PRAGMA busy_timeout = 2000; PRAGMA query_only = ON;")
+        .map_err(|error| store_error("set up a reader", error))?;
+    Ok(conn)
+}
+
+/// A connection with the settings that every connection has.
+pub(crate) fn plain(path: &Path, mode: Mode) -> Result<SqliteConnection, StoreError> {
+    let uri = uri(path, mode)?;
+    let mut conn = SqliteConnection::establish(&uri).map_err(connection_error)?;
+    conn.batch_execute("PRAGMA mmap_size = 0; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")
+        .map_err(|error| store_error("set up a connection", error))?;
+    check_version(&mut conn)?;
+    Ok(conn)
+}
+
+fn check_version(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    let version: Option<(String,)> = prepared!("SELECT sqlite_version()")
+        .rows::<(Text,)>()
+        .first(conn)
+        .map_err(|error| store_error("ask for the engine's version", error))?;
+    let version = version.map(|(version,)| version).unwrap_or_default();
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let mut part = || parts.next().unwrap_or(0);
+    if (part(), part(), part()) < OLDEST {
+        return Err(StoreError::Unavailable {
+            reason: format!(
+                "SQLite {version} can lose committed pages; build with the bundled library, 3.51.3 or newer"
+            ),
+            source: None,
+        });
+    }
+    Ok(())
+}
+
+/// The path as a `file:` URI.
+fn uri(path: &Path, mode: Mode) -> Result<String, StoreError> {
+    let text = path.to_str().ok_or_else(|| StoreError::Unavailable {
+        reason: "the database's path is not valid UTF-8; choose another data folder".to_owned(),
+        source: None,
+    })?;
+    let mut uri = String::from("file:");
+    for c in text.chars() {
+        match c {
+            '%' => uri.push_str("%25"),
+            '?' => uri.push_str("%3f"),
+            '#' => uri.push_str("%23"),
+            other => uri.push(other),
+        }
+    }
+    uri.push_str(match mode {
+        Mode::Create => "?mode=rwc",
+        Mode::Existing => "?mode=rw",
+    });
+    Ok(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_paths_are_escaped() {
+        assert_eq!(
+            uri(Path::new("a b/50%?#.db"), Mode::Existing).unwrap(),
+            "file:a b/50%25%3f%23.db?mode=rw"
+        );
+    }
+
+    #[test]
+    fn the_bundled_engine_is_new_enough() {
+        let mut conn = SqliteConnection::establish(":memory:").unwrap();
+        assert!(check_version(&mut conn).is_ok());
+    }
+
+    #[test]
+    fn a_missing_file_is_not_made_by_accident() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("none.db");
+        assert!(plain(&path, Mode::Existing).is_err());
+        assert!(Identity::of(&path).unwrap_err().to_string().contains("is gone"));
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,100 @@
+//! What a committed group means to the world outside the database.
+
+use chrono::{DateTime, Utc};
+use reclaimer_domain::job::{Job, Status};
+use reclaimer_domain::ports::{Arrival, Flow};
+
+/// Gathered while operations run, told after their commit, forgotten when they fail.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub(crate) arrivals: Vec<Arrival>,
+    pub(crate) flow: Flow,
+}
+
+/// How far effects had been gathered when an operation began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    arrivals: usize,
+    flow: Flow,
+}
+
+impl Effects {
+    /// A job waits for a worker, if that is what became of it.
+    pub(crate) fn now_waits(&mut self, job: &Job) {
+        if job.status == Status::Queued {
+            self.arrivals.push(arrival(job));
+        }
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { arrivals: self.arrivals.len(), flow: self.flow }
+    }
+
+    /// Forgets what a failed operation gathered.
+    pub(crate) fn forget_since(&mut self, mark: Mark) {
+        self.arrivals.truncate(mark.arrivals);
+        self.flow = mark.flow;
+    }
+}
+
+/// What an arrival sink is told of a queued job.
+pub(crate) fn arrival(job: &Job) -> Arrival {
+    Arrival { queue: job.queue.clone(), command: job.command.clone(), run_at: job.run_at }
+}
+
+/// Counts what went through in the last minute, by seconds.
+#[derive(Debug)]
+pub(crate) struct FlowMeter {
+    seconds: [(i64, Flow); 60],
+}
+
+impl Default for FlowMeter {
+    fn default() -> Self {
+        Self { seconds: [(i64::MIN, Flow::default()); 60] }
+    }
+}
+
+impl FlowMeter {
+    /// Counts what was committed at `now`.
+    pub(crate) fn add(&mut self, flow: Flow, now: DateTime<Utc>) {
+        if flow == Flow::default() {
+            return;
+        }
+        let second = now.timestamp();
+        let slot = &mut self.seconds[usize::try_from(second.rem_euclid(60)).unwrap_or(0)];
+        if slot.0 != second {
+            *slot = (second, Flow::default());
+        }
+        slot.1.claims += flow.claims;
+        slot.1.requeues += flow.requeues;
+    }
+
+    /// What went through within the minute before `now`.
+    pub(crate) fn last_minute(&self, now: DateTime<Utc>) -> Flow {
+        let second = now.timestamp();
+        let recent = self.seconds.iter().filter(|(at, _)| (second - 59..=second).contains(at));
+        recent.fold(Flow::default(), |sum, (_, flow)| Flow {
+            claims: sum.claims + flow.claims,
+            requeues: sum.requeues + flow.requeues,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::Duration;
+    use reclaimer_testkit::noon;
+
+    #[test]
+    fn a_minute_is_counted_and_older_seconds_are_not() {
+        let mut meter = FlowMeter::default();
+        for second in 0..120 {
+            meter.add(Flow { claims: 1, requeues: 2 }, noon() + Duration::seconds(second));
+        }
+        let at = |second| meter.last_minute(noon() + Duration::seconds(second));
+        assert_eq!(at(119), Flow { claims: 60, requeues: 120 });
+        assert_eq!(at(149), Flow { claims: 30, requeues: 60 });
+        assert_eq!(at(500), Flow::default());
+    }
+}

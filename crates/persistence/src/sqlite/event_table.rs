@@ -1,0 +1,146 @@
+//! The `job_event` table: history, append-only.
+
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::{QueryResult, SqliteConnection};
+use reclaimer_domain::history::{HistoryEntry, JobEvent};
+use reclaimer_domain::id::JobId;
+use reclaimer_domain::name::RuleName;
+use serde_json::Value;
+
+use super::row::Unreadable;
+use super::stamp::read_stamp;
+use super::statement::prepared;
+
+/// The most events of one job that are looked through when a stale report is explained.
+const LOOKED_THROUGH: u32 = 200;
+
+type Maybe = Nullable<Text>;
+type RowSql = (BigInt, Text, Text, Text, Maybe, Maybe, Text, Maybe, Maybe, Maybe);
+type Row = (
+    i64,
+    String,
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+
+macro_rules! event_columns {
+    () => {
+        "id, job_id, at, kind, from_status, to_status, actor, rule, reason, detail"
+    };
+}
+
+/// Appends an event.
+pub(crate) fn append(conn: &mut SqliteConnection, job_id: &str, entry: &HistoryEntry) -> QueryResult<()> {
+    prepared!(
+        "INSERT INTO job_event (job_id, at, kind, from_status, to_status, actor, rule, reason, detail) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        job_id,
+        entry.at,
+        entry.kind.as_str(),
+        entry.from.map(|status| status.as_str()),
+        entry.to.map(|status| status.as_str()),
+        entry.actor.to_string(),
+        entry.rule.as_ref().map(RuleName::as_str),
+        entry.reason.as_ref(),
+        entry.detail.as_ref().map(ToString::to_string),
+    )
+    .run(conn)
+    .map(drop)
+}
+
+/// Appends the event of a row that was set aside, whose status need not be a known one.
+pub(crate) fn append_set_aside(
+    conn: &mut SqliteConnection,
+    unreadable: &Unreadable,
+    entry: &HistoryEntry,
+) -> QueryResult<()> {
+    prepared!(
+        "INSERT INTO job_event (job_id, at, kind, from_status, to_status, actor, reason, detail) \
+         VALUES (?, ?, ?, ?, 'quarantined', ?, ?, ?)",
+        &unreadable.id,
+        entry.at,
+        entry.kind.as_str(),
+        &unreadable.status,
+        entry.actor.to_string(),
+        unreadable.reason(),
+        unreadable.evidence().to_string(),
+    )
+    .run(conn)
+    .map(drop)
+}
+
+/// A job's events after `cursor`, oldest first.
+pub(crate) fn page(
+    conn: &mut SqliteConnection,
+    job: &JobId,
+    cursor: Option<i64>,
+    limit: u32,
+) -> QueryResult<Vec<JobEvent>> {
+    let rows: Vec<Row> = prepared!(
+        concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM job_event WHERE job_id = ? AND id > ? ORDER BY id LIMIT ?"
+        ),
+        job.as_str(),
+        cursor.unwrap_or(i64::MIN),
+        limit,
+    )
+    .rows::<RowSql>()
+    .all(conn)?;
+    Ok(rows.into_iter().filter_map(read).collect())
+}
+
+/// A job's latest events, oldest first.
+pub(crate) fn latest(conn: &mut SqliteConnection, job: &JobId) -> QueryResult<Vec<JobEvent>> {
+    let rows: Vec<Row> = prepared!(
+        concat!("SELECT ", event_columns!(), " FROM job_event WHERE job_id = ? ORDER BY id DESC LIMIT ?"),
+        job.as_str(),
+        LOOKED_THROUGH,
+    )
+    .rows::<RowSql>()
+    .all(conn)?;
+    Ok(rows.into_iter().rev().filter_map(read).collect())
+}
+
+/// Whether the job's last event says the same as this one already, its numbers aside.
+pub(crate) fn repeats_last(
+    conn: &mut SqliteConnection,
+    job: &JobId,
+    entry: &HistoryEntry,
+) -> QueryResult<bool> {
+    let last: Option<(String, Option<String>, Option<String>)> = prepared!(
+        "SELECT kind, rule, reason FROM job_event WHERE job_id = ? ORDER BY id DESC LIMIT 1",
+        job.as_str()
+    )
+    .rows::<(Text, Maybe, Maybe)>()
+    .first(conn)?;
+    let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+    Ok(last.is_some_and(|(kind, rule, reason)| {
+        kind == entry.kind.as_str()
+            && rule.as_deref() == entry.rule.as_ref().map(RuleName::as_str)
+            && reason.as_deref().map(words) == entry.reason.as_deref().map(words)
+    }))
+}
+
+/// An event; rows that another program spoiled are left out.
+fn read(row: Row) -> Option<JobEvent> {
+    let (id, job_id, at, kind, from, to, actor, rule, reason, detail) = row;
+    let entry = HistoryEntry {
+        at: read_stamp(&at)?,
+        kind: kind.parse().ok()?,
+        from: from.and_then(|text| text.parse().ok()),
+        to: to.and_then(|text| text.parse().ok()),
+        actor: actor.parse().ok()?,
+        rule: rule.and_then(|text| text.parse().ok()),
+        reason,
+        detail: detail.map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text))),
+    };
+    Some(JobEvent { id, job_id: job_id.parse().ok()?, entry })
+}

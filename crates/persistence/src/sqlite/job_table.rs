@@ -1,0 +1,161 @@
+//! The `job` table: reading a row, writing one, changing one under its guard.
+
+use diesel::{QueryResult, SqliteConnection};
+use reclaimer_domain::id::JobId;
+use reclaimer_domain::job::{Job, Lease, LeaseToken, Status};
+use reclaimer_domain::name::UniqueKey;
+
+use super::row::{Row, RowSql, Unreadable, ended_as, job_columns, last_report, read_row};
+use super::statement::prepared;
+
+/// A row as found: a job, or what is wrong with it.
+pub(crate) type Found = Result<Job, Box<Unreadable>>;
+
+/// One job by id.
+pub(crate) fn find(conn: &mut SqliteConnection, id: &str) -> QueryResult<Option<Found>> {
+    let row: Option<Row> = prepared!(concat!("SELECT ", job_columns!(), " FROM job WHERE id = ?"), id)
+        .rows::<RowSql>()
+        .first(conn)?;
+    Ok(row.map(read_row))
+}
+
+/// The job that a lease holds.
+pub(crate) fn find_by_lease(conn: &mut SqliteConnection, token: &LeaseToken) -> QueryResult<Option<Found>> {
+    let row: Option<Row> = prepared!(
+        concat!("SELECT ", job_columns!(), " FROM job WHERE lease_token = ? AND status = 'running'"),
+        token.expose()
+    )
+    .rows::<RowSql>()
+    .first(conn)?;
+    Ok(row.map(read_row))
+}
+
+/// The live job that holds a unique key.
+pub(crate) fn key_holder(conn: &mut SqliteConnection, key: &UniqueKey) -> QueryResult<Option<String>> {
+    let row: Option<(String,)> = prepared!(
+        "SELECT id FROM job WHERE unique_key = ? AND status NOT IN ('finished', 'cancelled')",
+        key.as_str()
+    )
+    .rows::<(diesel::sql_types::Text,)>()
+    .first(conn)?;
+    Ok(row.map(|(id,)| id))
+}
+
+/// Writes a new row.
+pub(crate) fn insert(conn: &mut SqliteConnection, job: &Job) -> QueryResult<()> {
+    let timeout = timeout_seconds(job);
+    prepared!(
+        "INSERT INTO job (id, queue, command, full_path, account_id, spawned_from, payload, status, priority, \
+         progress, max_attempts, run_at, timeout_seconds, unique_key, created_at, updated_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '{}', ?, ?, ?, ?, ?, ?)",
+        job.id.as_str(),
+        job.queue.as_str(),
+        job.command.as_str(),
+        job.full_path.as_ref(),
+        job.account_id.as_ref().map(|id| id.as_str()),
+        job.spawned_from.as_ref().map(JobId::as_str),
+        job.payload.to_string(),
+        job.status.as_str(),
+        i64::from(job.priority.get()),
+        job.max_attempts,
+        job.run_at,
+        timeout,
+        job.unique_key.as_ref().map(UniqueKey::as_str),
+        job.created_at,
+        job.updated_at,
+    )
+    .run(conn)
+    .map(drop)
+}
+
+/// What a row must still look like to be changed.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    id: String,
+    status: String,
+    lease: Option<Lease>,
+}
+
+impl Guard {
+    /// The job as it was read.
+    pub(crate) fn of(job: &Job) -> Self {
+        Self { id: job.id.to_string(), status: job.status.as_str().to_owned(), lease: job.lease.clone() }
+    }
+}
+
+/// Writes a changed job over the row it was read from, if that still is what the guard says; answers whether it was.
+pub(crate) fn update(conn: &mut SqliteConnection, guard: &Guard, job: &Job) -> QueryResult<bool> {
+    let changed = prepared!(
+        "UPDATE job SET status = ?, priority = ?, progress = ?, resume_state = ?, attempt = ?, recoveries = ?, \
+         recover_after = ?, run_at = ?, worker_id = ?, lease_token = ?, lease_expires_at = ?, lease_excused = ?, \
+         lease_epoch = ?, lease_losses = ?, ended_lease = ?, ended_as = ?, last_report = ?, updated_at = ?, \
+         started_at = ?, finished_at = ? \
+         WHERE id = ? AND status = ? AND lease_token IS ? AND lease_expires_at IS ?",
+        job.status.as_str(),
+        i64::from(job.priority.get()),
+        serde_json::to_string(&job.progress).unwrap_or_else(|_| "{}".to_owned()),
+        job.resume_state.as_ref().map(ToString::to_string),
+        job.attempt,
+        job.recoveries,
+        job.recover_after,
+        job.run_at,
+        job.lease.as_ref().map(|lease| lease.worker.as_str()),
+        job.lease.as_ref().map(|lease| lease.token.expose()),
+        job.lease.as_ref().map(|lease| lease.expires_at),
+        i64::from(job.lease.as_ref().is_some_and(|lease| lease.excused)),
+        i64::try_from(job.lease_epoch).unwrap_or(i64::MAX),
+        job.lease_losses,
+        job.ended_lease.as_ref().map(|ended| ended.token.expose()),
+        job.ended_lease.as_ref().map(ended_as),
+        last_report(job),
+        job.updated_at,
+        job.started_at,
+        job.finished_at,
+        &guard.id,
+        &guard.status,
+        guard.lease.as_ref().map(|lease| lease.token.expose()),
+        guard.lease.as_ref().map(|lease| lease.expires_at),
+    )
+    .run(conn)?;
+    Ok(changed == 1)
+}
+
+/// Overwrites an unreadable row with what could be salvaged, quarantined, if its status still is the stored one.
+pub(crate) fn overwrite(conn: &mut SqliteConnection, unreadable: &Unreadable) -> QueryResult<bool> {
+    let job = &unreadable.salvage;
+    let changed = prepared!(
+        "UPDATE job SET queue = ?, command = ?, account_id = (SELECT id FROM account WHERE id = ?), \
+         payload = ?, status = ?, priority = ?, progress = ?, resume_state = ?, attempt = ?, max_attempts = ?, \
+         recoveries = ?, recover_after = NULL, run_at = ?, timeout_seconds = ?, worker_id = NULL, \
+         lease_token = NULL, lease_expires_at = NULL, lease_excused = 0, lease_epoch = ?, lease_losses = ?, \
+         ended_lease = NULL, ended_as = NULL, last_report = NULL, created_at = ?, updated_at = ?, started_at = ?, \
+         finished_at = ? WHERE id = ? AND status = ?",
+        job.queue.as_str(),
+        job.command.as_str(),
+        job.account_id.as_ref().map(|id| id.as_str()),
+        job.payload.to_string(),
+        Status::Quarantined.as_str(),
+        i64::from(job.priority.get()),
+        serde_json::to_string(&job.progress).unwrap_or_else(|_| "{}".to_owned()),
+        job.resume_state.as_ref().map(ToString::to_string),
+        job.attempt,
+        job.max_attempts.max(1),
+        job.recoveries,
+        job.run_at,
+        timeout_seconds(job),
+        i64::try_from(job.lease_epoch).unwrap_or(i64::MAX),
+        job.lease_losses,
+        job.created_at,
+        job.updated_at,
+        job.started_at,
+        job.finished_at,
+        &unreadable.id,
+        &unreadable.status,
+    )
+    .run(conn)?;
+    Ok(changed == 1)
+}
+
+fn timeout_seconds(job: &Job) -> Option<i64> {
+    job.timeout.map(|timeout| i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,204 @@
+//! The store as a `JobStore`: each operation goes to the writer or to a reader.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use diesel::sql_types::BigInt;
+use diesel::{QueryResult, SqliteConnection};
+use reclaimer_domain::history::{Actor, JobEvent};
+use reclaimer_domain::id::JobId;
+use reclaimer_domain::job::Job;
+use reclaimer_domain::name::{Command, QueueName};
+use reclaimer_domain::ports::{
+    AdminAction, Applied, Bulk, BulkAnswer, Claim, Claimed, Create, Created, Discovery, DiscoveryAnswer,
+    JobFilter, JobRead, JobStore, Page, QueueState, Release, Released, Renew, Renewed, ReportAnswer,
+    ReportOrder, StoreError,
+};
+
+use super::effects::Effects;
+use super::statement::prepared;
+use super::{SqliteStore, claim, create, event_table, job_table, leases, lists, manual, report};
+
+impl SqliteStore {
+    pub(super) async fn write<T, F>(
+        &self,
+        name: &'static str,
+        now: DateTime<Utc>,
+        work: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection, &mut Effects) -> QueryResult<T> + Send + 'static,
+    {
+        self.writer.run(name, now, work).await
+    }
+
+    pub(super) async fn read<T, F>(&self, name: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+    {
+        if !self.readers.is_open() {
+            // The writer opens, makes and migrates. Where it cannot, what is there may still be readable.
+            drop(self.writer.run("open the database", DateTime::UNIX_EPOCH, |_, _| Ok(())).await);
+        }
+        self.readers.run(name, work).await
+    }
+
+    /// New jobs are refused while there is room for reports still: those are what frees room again.
+    fn check_room(&self) -> Result<(), StoreError> {
+        let Some(folder) = self.config.path.parent() else { return Ok(()) };
+        let folder = if folder.as_os_str().is_empty() { std::path::Path::new(".") } else { folder };
+        let Ok(room) = rustix::fs::statvfs(folder) else { return Ok(()) };
+        let free = room.f_bavail.saturating_mul(room.f_frsize);
+        let wanted = self.config.min_free;
+        if free < wanted {
+            return Err(StoreError::LowSpace {
+                reason: format!("{free} bytes are free on its disk, {wanted} are wanted (database.min_free)"),
+            });
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl JobStore for SqliteStore {
+    async fn create(&self, order: Create) -> Result<Created, StoreError> {
+        self.check_room()?;
+        self.write("create jobs", order.now, move |conn, effects| create::create(conn, effects, order)).await
+    }
+
+    async fn claim(&self, order: Claim) -> Result<Claimed, StoreError> {
+        self.write("claim jobs", order.now, move |conn, effects| claim::claim(conn, effects, order)).await
+    }
+
+    async fn peek(
+        &self,
+        queue: Option<QueueName>,
+        command: Option<Command>,
+        limit: u32,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Job>, StoreError> {
+        self.read("look at jobs", move |conn| claim::peek(conn, queue.as_ref(), command.as_ref(), limit, now))
+            .await
+    }
+
+    async fn report(&self, order: ReportOrder) -> Result<ReportAnswer, StoreError> {
+        self.write("apply a report", order.now, move |conn, effects| report::report(conn, effects, order))
+            .await
+    }
+
+    async fn renew(&self, order: Renew) -> Result<Renewed, StoreError> {
+        self.write("renew leases", order.now, move |conn, _| leases::renew(conn, order)).await
+    }
+
+    async fn release(&self, order: Release) -> Result<Released, StoreError> {
+        self.write("release leases", order.now, move |conn, effects| leases::release(conn, effects, order))
+            .await
+    }
+
+    async fn discover(&self, order: Discovery) -> Result<DiscoveryAnswer, StoreError> {
+        self.check_room()?;
+        self.write("start discovery", order.now, move |conn, effects| manual::discover(conn, effects, order))
+            .await
+    }
+
+    async fn administer(
+        &self,
+        id: JobId,
+        action: AdminAction,
+        actor: Actor,
+        now: DateTime<Utc>,
+    ) -> Result<Applied<Box<Job>>, StoreError> {
+        self.write("administer a job", now, move |conn, effects| {
+            manual::administer(conn, effects, &id, &action, actor, now)
+        })
+        .await
+    }
+
+    async fn administer_many(&self, bulk: Bulk) -> Result<BulkAnswer, StoreError> {
+        if bulk.dry_run {
+            return self.read("count jobs", move |conn| manual::count_many(conn, &bulk)).await;
+        }
+        self.write("administer jobs", bulk.now, move |conn, effects| {
+            manual::administer_many(conn, effects, &bulk)
+        })
+        .await
+    }
+
+    async fn job(&self, id: &JobId) -> Result<Option<JobRead>, StoreError> {
+        let id = id.clone();
+        self.read("read a job", move |conn| Ok(job_table::find(conn, id.as_str())?.map(lists::read))).await
+    }
+
+    async fn jobs(
+        &self,
+        filter: JobFilter,
+        cursor: Option<JobId>,
+        limit: u32,
+    ) -> Result<Page<JobRead, JobId>, StoreError> {
+        self.read("list jobs", move |conn| lists::page(conn, &filter, cursor.as_ref(), limit)).await
+    }
+
+    async fn events(
+        &self,
+        id: &JobId,
+        cursor: Option<i64>,
+        limit: u32,
+    ) -> Result<Option<Page<JobEvent, i64>>, StoreError> {
+        let id = id.clone();
+        self.read("read a job's history", move |conn| {
+            let found: Option<(i64,)> =
+                prepared!("SELECT 1 FROM job WHERE id = ?", id.as_str()).rows::<(BigInt,)>().first(conn)?;
+            if found.is_none() {
+                return Ok(None);
+            }
+            let mut items = event_table::page(conn, &id, cursor, limit.saturating_add(1))?;
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let more = items.len() > limit;
+            items.truncate(limit);
+            let next = items.last().map(|event| event.id).filter(|_| more);
+            Ok(Some(Page { items, next }))
+        })
+        .await
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueState>, StoreError> {
+        self.read("list queues", lists::queues).await
+    }
+
+    async fn pause_queue(
+        &self,
+        queue: QueueName,
+        paused: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.write("pause or resume a queue", now, move |conn, effects| {
+            prepared!(
+                "INSERT INTO queue (name, paused, updated_at) VALUES (?, ?, ?) \
+                 ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, updated_at = excluded.updated_at",
+                queue.as_str(),
+                i64::from(paused),
+                now,
+            )
+            .run(conn)?;
+            if !paused {
+                let waiting = claim::peek(conn, Some(&queue), None, u32::MAX, now)?;
+                waiting.iter().for_each(|job| effects.now_waits(job));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn probe(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.write("write to the database", now, move |conn, _| {
+            prepared!(
+                "INSERT INTO probe (name, at) VALUES ('ready', ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at",
+                now
+            )
+            .run(conn)
+            .map(drop)
+        })
+        .await
+    }
+}

@@ -1,0 +1,100 @@
+//! Signs of life, and leases given back.
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::Text;
+use diesel::{QueryResult, SqliteConnection};
+use reclaimer_domain::id::JobId;
+use reclaimer_domain::job::LeaseToken;
+use reclaimer_domain::ports::{Release, Released, Renew, Renewed};
+
+use super::effects::Effects;
+use super::job_table::Guard;
+use super::statement::prepared;
+use super::{event_table, job_table};
+
+/// Renews leases.
+pub(super) fn renew(conn: &mut SqliteConnection, order: Renew) -> QueryResult<Renewed> {
+    let Renew { leases, lease_for, now } = order;
+    let mut answer = Renewed::default();
+    for token in leases {
+        let Some(Ok(mut job)) = job_table::find_by_lease(conn, &token)? else {
+            match cancelled(conn, &token)? {
+                Some(job) => answer.cancelled.push((job, token)),
+                None => answer.lost.push(token),
+            }
+            continue;
+        };
+        let guard = Guard::of(&job);
+        job.renew(lease_for, true, now);
+        match (job_table::update(conn, &guard, &job)?, job.lease) {
+            (true, Some(lease)) => answer.renewed.push((job.id, lease)),
+            (true, None) | (false, _) => answer.lost.push(token),
+        }
+    }
+    Ok(answer)
+}
+
+/// Takes leases back unworked.
+pub(super) fn release(
+    conn: &mut SqliteConnection,
+    effects: &mut Effects,
+    order: Release,
+) -> QueryResult<Released> {
+    let Release { leases, reason, delay, now } = order;
+    let mut answer = Released::default();
+    for token in leases {
+        let Some(Ok(mut job)) = job_table::find_by_lease(conn, &token)? else {
+            answer.lost.push(token);
+            continue;
+        };
+        let guard = Guard::of(&job);
+        let Ok(entry) = job.give_back(reason.clone(), delay, now) else {
+            answer.lost.push(token);
+            continue;
+        };
+        if job_table::update(conn, &guard, &job)? {
+            event_table::append(conn, job.id.as_str(), &entry)?;
+            effects.now_waits(&job);
+            answer.released.push((job.id, token));
+        } else {
+            answer.lost.push(token);
+        }
+    }
+    Ok(answer)
+}
+
+/// The job that was cancelled while this lease held it.
+fn cancelled(conn: &mut SqliteConnection, token: &LeaseToken) -> QueryResult<Option<JobId>> {
+    let found: Option<(String,)> = prepared!(
+        "SELECT id FROM job WHERE ended_lease = ? AND status = 'cancelled' AND ended_lease IS NOT NULL",
+        token.expose()
+    )
+    .rows::<(Text,)>()
+    .first(conn)?;
+    Ok(found.and_then(|(id,)| id.parse().ok()))
+}
+
+/// Gives every running job's lease until `until` at least, and excuses its loss.
+pub(super) fn grant_grace(conn: &mut SqliteConnection, until: DateTime<Utc>) -> QueryResult<u32> {
+    let changed = prepared!(
+        "UPDATE job SET lease_expires_at = ?, lease_excused = 1 WHERE status = 'running' AND lease_expires_at < ?",
+        until,
+        until
+    )
+    .run(conn)?;
+    Ok(u32::try_from(changed).unwrap_or(u32::MAX))
+}
+
+/// Shifts every running job's lease.
+pub(super) fn shift(conn: &mut SqliteConnection, by: chrono::Duration) -> QueryResult<u32> {
+    let millis = by.num_milliseconds();
+    let sign = if millis < 0 { '-' } else { '+' };
+    let seconds = format!("{sign}{}.{:03} seconds", millis.abs() / 1_000, millis.abs() % 1_000);
+    let changed = prepared!(
+        "UPDATE job SET lease_expires_at = strftime('%Y-%m-%d %H:%M:%f', lease_expires_at, ?) || '000' \
+         WHERE status = 'running' AND lease_expires_at IS NOT NULL",
+        seconds
+    )
+    .run(conn)?;
+    Ok(u32::try_from(changed).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,106 @@
+//! Lists: jobs by filter, and queues with their counts.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+use diesel::sql_types::{BigInt, Text};
+use diesel::{QueryResult, RunQueryDsl, SqliteConnection};
+use reclaimer_domain::id::JobId;
+use reclaimer_domain::job::Status;
+use reclaimer_domain::name::QueueName;
+use reclaimer_domain::ports::{JobFilter, JobRead, Page, QueueState};
+
+use super::job_table::Found;
+use super::row::{Row, RowSql, job_columns, read_row};
+use super::statement::{Bind, Dynamic, prepared};
+
+/// Jobs of a filter in the order of their ids, from beyond the cursor.
+pub(super) fn filtered(
+    conn: &mut SqliteConnection,
+    filter: &JobFilter,
+    cursor: Option<&JobId>,
+    limit: u32,
+    newest_first: bool,
+) -> QueryResult<Vec<Found>> {
+    let mut sql = concat!("SELECT ", job_columns!(), " FROM job WHERE 1 = 1").to_owned();
+    let mut binds: Vec<Bind<'_>> = Vec::new();
+    if !filter.status.is_empty() {
+        let marks = vec!["?"; filter.status.len()].join(", ");
+        sql.push_str(&format!(" AND status IN ({marks})"));
+        binds.extend(filter.status.iter().map(|status| Bind::from(status.as_str())));
+    }
+    let equals = [
+        ("queue", filter.queue.as_ref().map(|name| name.as_str())),
+        ("command", filter.command.as_ref().map(|name| name.as_str())),
+        ("account_id", filter.account_id.as_ref().map(|name| name.as_str())),
+        ("full_path", filter.full_path.as_deref()),
+        ("worker_id", filter.worker_id.as_ref().map(|name| name.as_str())),
+    ];
+    for (column, wanted) in equals {
+        if let Some(wanted) = wanted {
+            sql.push_str(&format!(" AND {column} = ?"));
+            binds.push(wanted.into());
+        }
+    }
+    let (beyond, order) = if newest_first { ("<", "DESC") } else { (">", "ASC") };
+    if let Some(cursor) = cursor {
+        sql.push_str(&format!(" AND id {beyond} ?"));
+        binds.push(cursor.as_str().into());
+    }
+    sql.push_str(&format!(" ORDER BY id {order} LIMIT ?"));
+    binds.push(limit.into());
+    let rows: Vec<Row> = Dynamic::<RowSql> { sql, binds, rows: PhantomData }.load(conn)?;
+    Ok(rows.into_iter().map(read_row).collect())
+}
+
+/// A page of jobs, newest first.
+pub(super) fn page(
+    conn: &mut SqliteConnection,
+    filter: &JobFilter,
+    cursor: Option<&JobId>,
+    limit: u32,
+) -> QueryResult<Page<JobRead, JobId>> {
+    let mut found = filtered(conn, filter, cursor, limit.saturating_add(1), true)?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let last = found.last().and_then(|last| match last {
+        Ok(job) => Some(job.id.clone()),
+        Err(broken) => broken.id.parse().ok(),
+    });
+    let items = found.into_iter().map(read).collect();
+    Ok(Page { items, next: last.filter(|_| more) })
+}
+
+/// A row for reading.
+pub(super) fn read(found: Found) -> JobRead {
+    match found {
+        Ok(job) => JobRead::Whole(Box::new(job)),
+        Err(unreadable) => JobRead::Broken(unreadable.broken()),
+    }
+}
+
+/// Every queue that has jobs or was paused.
+pub(super) fn queues(conn: &mut SqliteConnection) -> QueryResult<Vec<QueueState>> {
+    let mut queues: BTreeMap<String, (bool, BTreeMap<Status, u64>)> = BTreeMap::new();
+    let counts: Vec<(String, String, i64)> =
+        prepared!("SELECT queue, status, count(*) FROM job GROUP BY queue, status")
+            .rows::<(Text, Text, BigInt)>()
+            .all(conn)?;
+    for (queue, status, count) in counts {
+        let (_, jobs) = queues.entry(queue).or_default();
+        if let Ok(status) = status.parse() {
+            jobs.insert(status, count.unsigned_abs());
+        }
+    }
+    let paused: Vec<(String,)> =
+        prepared!("SELECT name FROM queue WHERE paused <> 0").rows::<(Text,)>().all(conn)?;
+    for (queue,) in paused {
+        queues.entry(queue).or_default().0 = true;
+    }
+    let state = |(name, (paused, jobs)): (String, (bool, BTreeMap<Status, u64>))| {
+        let name: QueueName = name.parse().ok()?;
+        Some(QueueState { name, paused, jobs: jobs.into_iter().collect() })
+    };
+    Ok(queues.into_iter().filter_map(state).collect())
+}

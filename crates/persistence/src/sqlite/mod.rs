@@ -1,0 +1,93 @@
+//! One SQLite file as a store.
+
+mod accounts;
+mod areas;
+mod claim;
+pub(crate) mod connection;
+mod create;
+mod effects;
+mod event_table;
+mod job_table;
+mod jobs;
+mod leases;
+mod lists;
+mod manual;
+mod readers;
+mod recovery;
+mod report;
+mod row;
+mod set_aside;
+mod stamp;
+pub(crate) mod statement;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use reclaimer_domain::ports::{Arrival, ArrivalSink, StoreError};
+use tracing::error;
+
+use crate::config::SqliteConfig;
+use effects::FlowMeter;
+use readers::Readers;
+use writer::Writer;
+
+pub(crate) use create::insert_new;
+pub(crate) use effects::arrival;
+
+/// A store on one SQLite file. Cheap to clone; all clones share one writer.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Arc<Readers>,
+    arrivals: Arc<dyn ArrivalSink>,
+    flow: Arc<Mutex<FlowMeter>>,
+    config: Arc<SqliteConfig>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl SqliteStore {
+    /// Starts a store. The database is opened, made and brought up to date by the first operation; whatever hinders
+    /// that is the answer of each operation until it goes away.
+    ///
+    /// # Errors
+    /// When the writer's thread cannot be started.
+    pub fn open(config: SqliteConfig, arrivals: Arc<dyn ArrivalSink>) -> Result<Self, StoreError> {
+        let readers = Arc::new(Readers::new(config.path.clone(), config.readers));
+        let flow = Arc::new(Mutex::new(FlowMeter::default()));
+        let (writer, thread) =
+            Writer::start(&config, Arc::clone(&readers), Arc::clone(&arrivals), Arc::clone(&flow)).map_err(
+                |error| StoreError::Unavailable {
+                    reason: "the writer's thread cannot be started".to_owned(),
+                    source: Some(Box::new(error)),
+                },
+            )?;
+        let thread = Arc::new(Mutex::new(Some(thread)));
+        Ok(Self { writer, readers, arrivals, flow, config: Arc::new(config), thread })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.config.path
+    }
+
+    /// Says that jobs wait which this store did not create itself: what [`crate::enqueue`] answered, after its commit.
+    pub fn announce(&self, arrivals: &[Arrival]) {
+        self.arrivals.arrived(arrivals);
+    }
+
+    /// Carries out every write that waits, folds the log into the database, closes the file and ends the thread.
+    /// Operations asked for later answer that the store is closing.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
+        if let Some(thread) = thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                error!(area = "JOB-MANAGER", "the writer's thread ended by a panic");
+            }
+        }
+    }
+}

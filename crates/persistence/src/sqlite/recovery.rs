@@ -1,0 +1,302 @@
+//! The store as a `RecoveryStore`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{Nullable, Text};
+use diesel::{QueryResult, SqliteConnection};
+use reclaimer_domain::account::AccountState;
+use reclaimer_domain::history::{Actor, EventKind};
+use reclaimer_domain::id::RunId;
+use reclaimer_domain::job::Status;
+use reclaimer_domain::ports::{
+    BrokenRow, Candidate, Candidates, Flow, Outcome, Planned, RecoveryStore, Refused, Search, Seen,
+    StoreError,
+};
+use reclaimer_domain::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger};
+use reclaimer_domain::time::after;
+
+use super::effects::Effects;
+use super::job_table::{Found, Guard};
+use super::row::{Row, RowSql, job_columns, read_row};
+use super::stamp::read_stamp;
+use super::statement::prepared;
+use super::{SqliteStore, accounts, event_table, job_table, leases, set_aside};
+
+#[async_trait]
+impl RecoveryStore for SqliteStore {
+    async fn begin(
+        &self,
+        run: RunId,
+        hold_for: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Result<(), CycleRunning>, StoreError> {
+        self.write("begin a recovery cycle", now, move |conn, _| begin(conn, &run, hold_for, now)).await
+    }
+
+    async fn end(&self, run: RunId, record: Option<RunRecord>) -> Result<(), StoreError> {
+        let now = record.as_ref().and_then(|record| record.finished_at).unwrap_or_default();
+        self.write("end a recovery cycle", now, move |conn, _| end(conn, &run, record.as_ref())).await
+    }
+
+    async fn candidates(&self, search: Search) -> Result<Candidates, StoreError> {
+        self.read("look for jobs to recover", move |conn| candidates(conn, &search)).await
+    }
+
+    async fn apply(
+        &self,
+        run: RunId,
+        decisions: Vec<Planned>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        self.write("apply recovery decisions", now, move |conn, effects| {
+            decisions.iter().map(|planned| apply(conn, effects, &run, planned, now)).collect()
+        })
+        .await
+    }
+
+    async fn set_aside(
+        &self,
+        rows: Vec<BrokenRow>,
+        run: RunId,
+        now: DateTime<Utc>,
+    ) -> Result<u32, StoreError> {
+        self.write("set rows aside", now, move |conn, _| {
+            let mut changed = 0;
+            for row in rows {
+                if let Some(Err(unreadable)) = job_table::find(conn, &row.id)?
+                    && set_aside::set_aside(conn, *unreadable, Actor::Recovery(run.clone()), now)?
+                {
+                    changed += 1;
+                }
+            }
+            Ok(changed)
+        })
+        .await
+    }
+
+    async fn grant_grace(&self, until: DateTime<Utc>) -> Result<u32, StoreError> {
+        self.write("grant grace", until, move |conn, _| leases::grant_grace(conn, until)).await
+    }
+
+    async fn shift_leases(&self, by: chrono::Duration) -> Result<u32, StoreError> {
+        self.write("shift leases", DateTime::UNIX_EPOCH, move |conn, _| leases::shift(conn, by)).await
+    }
+
+    async fn flow(&self, now: DateTime<Utc>) -> Result<Flow, StoreError> {
+        Ok(self.flow.lock().map(|flow| flow.last_minute(now)).unwrap_or_default())
+    }
+
+    async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>, StoreError> {
+        self.read("list recovery runs", move |conn| runs(conn, limit)).await
+    }
+}
+
+fn begin(
+    conn: &mut SqliteConnection,
+    run: &RunId,
+    hold_for: Duration,
+    now: DateTime<Utc>,
+) -> QueryResult<Result<(), CycleRunning>> {
+    let until = after(now, hold_for);
+    let held: Option<(String,)> = prepared!("SELECT held_until FROM recovery_place WHERE name = 'cycle'")
+        .rows::<(Text,)>()
+        .first(conn)?;
+    // A place held for longer than anybody holds it was taken before the clock was set back.
+    if let Some(held) = held.and_then(|(text,)| read_stamp(&text))
+        && held > now
+        && held <= until
+    {
+        return Ok(Err(CycleRunning { until: held }));
+    }
+    prepared!(
+        "INSERT INTO recovery_place (name, run_id, held_until) VALUES ('cycle', ?, ?) \
+         ON CONFLICT (name) DO UPDATE SET run_id = excluded.run_id, held_until = excluded.held_until",
+        run.as_str(),
+        until,
+    )
+    .run(conn)?;
+    Ok(Ok(()))
+}
+
+fn end(conn: &mut SqliteConnection, run: &RunId, record: Option<&RunRecord>) -> QueryResult<()> {
+    prepared!("DELETE FROM recovery_place WHERE run_id = ?", run.as_str()).run(conn)?;
+    if let Some(record) = record {
+        let report = record.report.as_ref().and_then(|report| serde_json::to_string(report).ok());
+        prepared!(
+            "INSERT OR REPLACE INTO recovery_run (id, type, trigger, started_at, finished_at, report) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+            record.run_id.as_str(),
+            record.kind.as_str(),
+            record.trigger.as_str(),
+            record.started_at,
+            record.finished_at,
+            report,
+        )
+        .run(conn)?;
+    }
+    Ok(())
+}
+
+fn runs(conn: &mut SqliteConnection, limit: u32) -> QueryResult<Vec<RunRecord>> {
+    type Stored = (String, String, String, String, Option<String>, Option<String>);
+    let rows: Vec<Stored> = prepared!(
+        "SELECT id, type, trigger, started_at, finished_at, report FROM recovery_run ORDER BY id DESC LIMIT ?",
+        limit
+    )
+    .rows::<(Text, Text, Text, Text, Nullable<Text>, Nullable<Text>)>()
+    .all(conn)?;
+    let record = |(id, kind, trigger, started_at, finished_at, report): Stored| {
+        Some(RunRecord {
+            run_id: id.parse().ok()?,
+            kind: kind.parse().ok()?,
+            trigger: serde_json::from_value::<Trigger>(trigger.into()).ok()?,
+            started_at: read_stamp(&started_at)?,
+            finished_at: finished_at.as_deref().and_then(read_stamp),
+            report: report.and_then(|text| serde_json::from_str::<RunReport>(&text).ok()),
+        })
+    };
+    Ok(rows.into_iter().filter_map(record).collect())
+}
+
+fn candidates(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Candidates> {
+    let limit = usize::try_from(search.limit).unwrap_or(usize::MAX);
+    let (in_failed, in_running) = match search.kind {
+        RecoveryType::Failed => (true, false),
+        RecoveryType::Stuck => (false, true),
+        RecoveryType::Comprehensive => (true, true),
+    };
+    let begun_running = matches!(search.after, Some((Status::Running, _)));
+    let mut found: Vec<Found> = Vec::new();
+    if search.after.is_none() && !search.expired_leases_only {
+        found.extend(unknown_statuses(conn, search)?);
+    }
+    if in_failed && !begun_running {
+        found.extend(failed(conn, search)?);
+    }
+    if in_running && found.len() <= limit {
+        found.extend(running(conn, search)?);
+    }
+    let mut answer = Candidates::default();
+    for found in found {
+        if answer.jobs.len() == limit {
+            answer.more = true;
+            break;
+        }
+        match found {
+            Err(unreadable) => answer.broken.push(unreadable.broken()),
+            Ok(job) => {
+                let account = match &job.account_id {
+                    Some(id) => accounts::find(conn, id)?,
+                    None => None,
+                };
+                let account = AccountState::of(job.account_id.as_ref(), account.as_ref(), search.now);
+                answer.jobs.push(Candidate { job, account });
+            }
+        }
+    }
+    Ok(answer)
+}
+
+/// Rows whose status is none: no other search finds them.
+fn unknown_statuses(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Found>> {
+    let rows: Vec<Row> = prepared!(
+        concat!(
+            "SELECT ",
+            job_columns!(),
+            " FROM job WHERE status NOT IN \
+             ('queued', 'running', 'finished', 'failed', 'paused', 'cancelled', 'quarantined') ORDER BY id LIMIT ?"
+        ),
+        search.limit
+    )
+    .rows::<RowSql>()
+    .all(conn)?;
+    Ok(rows.into_iter().map(read_row).collect())
+}
+
+fn failed(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Found>> {
+    let rows: Vec<Row> = prepared!(
+        concat!(
+            "SELECT ",
+            job_columns!(),
+            " FROM job WHERE status = 'failed' AND id > ? AND (recover_after IS NULL OR recover_after <= ?) \
+             ORDER BY id LIMIT ?"
+        ),
+        after_id(search, Status::Failed),
+        search.now,
+        search.limit.saturating_add(1),
+    )
+    .rows::<RowSql>()
+    .all(conn)?;
+    Ok(rows.into_iter().map(read_row).collect())
+}
+
+/// Running jobs that may be stuck. Coarse on purpose: the policy looks closely.
+fn running(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Found>> {
+    let rows: Vec<Row> = prepared!(
+        concat!(
+            "SELECT ",
+            job_columns!(),
+            " FROM job WHERE status = 'running' AND id > ? AND (recover_after IS NULL OR recover_after <= ?) \
+             AND (lease_expires_at <= ? OR (? = 0 AND (updated_at <= ? OR (timeout_seconds IS NOT NULL \
+             AND strftime('%Y-%m-%d %H:%M:%f', started_at, '+' || timeout_seconds || ' seconds') <= ?)))) \
+             ORDER BY id LIMIT ?"
+        ),
+        after_id(search, Status::Running),
+        search.now,
+        search.now,
+        i64::from(search.expired_leases_only),
+        search.silent_since,
+        search.now,
+        search.limit.saturating_add(1),
+    )
+    .rows::<RowSql>()
+    .all(conn)?;
+    Ok(rows.into_iter().map(read_row).collect())
+}
+
+/// Where a search of one status goes on.
+fn after_id(search: &Search, status: Status) -> &str {
+    match &search.after {
+        Some((last, id)) if *last == status => id.as_str(),
+        Some(_) | None => "",
+    }
+}
+
+fn apply(
+    conn: &mut SqliteConnection,
+    effects: &mut Effects,
+    run: &RunId,
+    planned: &Planned,
+    now: DateTime<Utc>,
+) -> QueryResult<Outcome> {
+    let mut job = match job_table::find(conn, planned.job.as_str())? {
+        None => return Ok(Outcome::LostRace { found: None }),
+        Some(Err(broken)) => {
+            let refused = Refused::Broken { id: broken.id.clone(), reason: broken.reason() };
+            return Ok(Outcome::Refused(refused));
+        }
+        Some(Ok(job)) => job,
+    };
+    if Seen::of(&job) != planned.seen {
+        return Ok(Outcome::LostRace { found: Some(job.status) });
+    }
+    let guard = Guard::of(&job);
+    let excused = job.lease.as_ref().is_some_and(|lease| lease.excused);
+    let entry = match job.recover(&planned.decision, run, now) {
+        Ok(entry) => entry,
+        Err(illegal) => return Ok(Outcome::Refused(illegal.into())),
+    };
+    if !job_table::update(conn, &guard, &job)? {
+        return Ok(Outcome::LostRace { found: Some(job.status) });
+    }
+    if entry.kind != EventKind::NotRecovered || !event_table::repeats_last(conn, &job.id, &entry)? {
+        event_table::append(conn, job.id.as_str(), &entry)?;
+    }
+    if entry.kind != EventKind::NotRecovered {
+        effects.now_waits(&job);
+        effects.flow.requeues += u64::from(job.status == Status::Queued && !excused);
+    }
+    Ok(Outcome::Applied)
+}

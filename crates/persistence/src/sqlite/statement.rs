@@ -1,0 +1,184 @@
+//! Statements as hand-built query fragments.
+//!
+//! Diesel's query builder makes the text of a statement anew each time it runs. A fragment with a static query id is
+//! prepared once per connection and then only bound.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use chrono::{DateTime, Utc};
+use diesel::QueryResult;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_dsl::methods::{ExecuteDsl, LoadQuery};
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::Sqlite;
+use diesel::{OptionalExtension, RunQueryDsl, SqliteConnection};
+
+use super::stamp::write_stamp;
+
+/// A value bound to a `?`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Bind<'a> {
+    Text(Cow<'a, str>),
+    Int(i64),
+    Null,
+}
+
+const NULL: Option<&str> = None;
+
+impl<'a> From<&'a str> for Bind<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+}
+
+impl<'a> From<&'a String> for Bind<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Bind<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(Cow::Owned(text))
+    }
+}
+
+impl From<DateTime<Utc>> for Bind<'_> {
+    fn from(at: DateTime<Utc>) -> Self {
+        Self::Text(Cow::Owned(write_stamp(at)))
+    }
+}
+
+impl From<i64> for Bind<'_> {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
+impl From<u32> for Bind<'_> {
+    fn from(number: u32) -> Self {
+        Self::Int(number.into())
+    }
+}
+
+impl<'a, T: Into<Bind<'a>>> From<Option<T>> for Bind<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// Writes SQL with its binds in the place of each `?`.
+fn walk<'b>(sql: &str, binds: &'b [Bind<'_>], out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+    let mut parts = sql.split('?');
+    out.push_sql(parts.next().unwrap_or_default());
+    for (bind, part) in binds.iter().zip(parts) {
+        match bind {
+            Bind::Text(text) => out.push_bind_param::<Text, str>(text)?,
+            Bind::Int(number) => out.push_bind_param::<BigInt, i64>(number)?,
+            Bind::Null => out.push_bind_param::<Nullable<Text>, Option<&str>>(&NULL)?,
+        }
+        out.push_sql(part);
+    }
+    Ok(())
+}
+
+/// A statement that is prepared once per connection. `K` is a type of its own for each statement of the source, made
+/// by [`prepared!`]; `R` is what its rows are in SQL types.
+#[derive(Debug)]
+pub(crate) struct Prepared<'a, K, R = ()> {
+    sql: &'static str,
+    binds: Vec<Bind<'a>>,
+    kind: PhantomData<fn() -> (K, R)>,
+}
+
+impl<'a, K: 'static> Prepared<'a, K> {
+    pub(crate) fn new(sql: &'static str, binds: Vec<Bind<'a>>) -> Self {
+        debug_assert_eq!(sql.matches('?').count(), binds.len(), "{sql}");
+        Self { sql, binds, kind: PhantomData }
+    }
+
+    /// Says what the rows are.
+    pub(crate) fn rows<R: 'static>(self) -> Prepared<'a, K, R> {
+        Prepared { sql: self.sql, binds: self.binds, kind: PhantomData }
+    }
+
+    /// Runs it for its effect; answers how many rows it changed.
+    pub(crate) fn run(self, conn: &mut SqliteConnection) -> QueryResult<usize> {
+        ExecuteDsl::execute(self, conn)
+    }
+}
+
+impl<'a, K: 'static, R: 'static> Prepared<'a, K, R> {
+    /// All rows.
+    pub(crate) fn all<'c, T>(self, conn: &'c mut SqliteConnection) -> QueryResult<Vec<T>>
+    where
+        Self: LoadQuery<'c, SqliteConnection, T>,
+    {
+        self.load(conn)
+    }
+
+    /// The first row, if there is one.
+    pub(crate) fn first<'c, T>(self, conn: &'c mut SqliteConnection) -> QueryResult<Option<T>>
+    where
+        Self: LoadQuery<'c, SqliteConnection, T>,
+    {
+        self.get_result(conn).optional()
+    }
+}
+
+impl<K: 'static, R: 'static> QueryId for Prepared<'_, K, R> {
+    type QueryId = K;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<K: 'static, R: 'static> QueryFragment<Sqlite> for Prepared<'_, K, R> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        walk(self.sql, &self.binds, &mut out)
+    }
+}
+
+impl<K: 'static, R: 'static> Query for Prepared<'_, K, R> {
+    type SqlType = R;
+}
+
+impl<K, R> RunQueryDsl<SqliteConnection> for Prepared<'_, K, R> {}
+
+/// A statement whose text is put together at run time; prepared each time.
+#[derive(Debug)]
+pub(crate) struct Dynamic<'a, R> {
+    pub(crate) sql: String,
+    pub(crate) binds: Vec<Bind<'a>>,
+    pub(crate) rows: PhantomData<fn() -> R>,
+}
+
+impl<R> QueryId for Dynamic<'_, R> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<R> QueryFragment<Sqlite> for Dynamic<'_, R> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.unsafe_to_cache_prepared();
+        walk(&self.sql, &self.binds, &mut out)
+    }
+}
+
+impl<R: 'static> Query for Dynamic<'_, R> {
+    type SqlType = R;
+}
+
+impl<R> RunQueryDsl<SqliteConnection> for Dynamic<'_, R> {}
+
+/// `prepared!("… ? …", bind, …)`: a statement of its own.
+macro_rules! prepared {
+    ($sql:expr $(, $bind:expr)* $(,)?) => {{
+        #[derive(Debug)]
+        enum Key {}
+        $crate::sqlite::statement::Prepared::<Key>::new(
+            $sql,
+            vec![$($crate::sqlite::statement::Bind::from($bind)),*],
+        )
+    }};
+}
+pub(crate) use prepared;

@@ -1,0 +1,9 @@
+DROP TABLE probe;
+DROP TABLE idempotency;
+DROP TABLE queue;
+DROP TABLE recovery_place;
+DROP TABLE recovery_run;
+DROP TABLE job_event;
+DROP TABLE area;
+DROP TABLE job;
+DROP TABLE account;
