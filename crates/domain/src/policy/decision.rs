@@ -35,7 +35,7 @@ pub enum Action {
     /// A rule matched, but something it requires does not hold yet.
     Skip {
         /// What does not hold.
-        unmet: Requirement,
+        unmet: Unmet,
         /// When it is looked at again.
         until: DateTime<Utc>,
     },
@@ -44,6 +44,26 @@ pub enum Action {
         /// When it is looked at again.
         until: DateTime<Utc>,
     },
+}
+
+/// What a job that a rule matched still waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unmet {
+    /// Something that its rule requires.
+    Requirement(Requirement),
+    /// Room in the recovery budget: too many jobs were queued again in the last minute.
+    RecoveryBudget,
+}
+
+impl Unmet {
+    /// The word in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requirement(requirement) => requirement.as_str(),
+            Self::RecoveryBudget => "recovery_budget",
+        }
+    }
 }
 
 impl Action {

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use std::time::Duration;
 
 pub use backoff::{Backoff, Jitter, Kind};
-pub use decision::{Action, Decision};
+pub use decision::{Action, Decision, Unmet};
 pub use rule::{Effect, Match, Requirement, Rule};
 pub use stuck::{StuckLimits, StuckOverride, StuckSign};
 
@@ -77,7 +77,7 @@ impl Policy {
                 }
                 if let Some(unmet) = rule.require.iter().find(|need| !need.holds(subject.account)) {
                     let reason = unmet.unmet(subject.account);
-                    return decision(Action::Skip { unmet: *unmet, until }, reason);
+                    return decision(Action::Skip { unmet: Unmet::Requirement(*unmet), until }, reason);
                 }
                 let job = subject.job;
                 let delay = rule.backoff.unwrap_or(self.backoff).delay(job.recoveries, rng);

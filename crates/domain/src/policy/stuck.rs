@@ -91,6 +91,10 @@ impl StuckLimits {
         if job.lease.as_ref().is_some_and(|lease| lease.expires_at <= now) {
             return Some(StuckSign::LeaseExpired);
         }
+        if job.lease.as_ref().is_some_and(|lease| lease.excused) {
+            // Its worker may have had to say something while we were away: nothing else counts before the grace ends.
+            return None;
+        }
         if job.deadline().is_some_and(|deadline| deadline <= now) {
             return Some(StuckSign::Timeout);
         }
@@ -102,6 +106,9 @@ impl StuckLimits {
     #[must_use]
     pub fn stuck_at(&self, job: &Job) -> Option<DateTime<Utc>> {
         let lease = job.lease.as_ref().map(|lease| lease.expires_at);
+        if job.lease.as_ref().is_some_and(|lease| lease.excused) {
+            return lease;
+        }
         let silence = self.limit(job).map(|limit| after(job.updated_at, limit));
         [lease, job.deadline(), silence].into_iter().flatten().min()
     }
