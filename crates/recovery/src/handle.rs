@@ -1,0 +1,162 @@
+//! What the rest of the program asks of the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reclaimer_domain::ports::{Clock, RecoveryStore, StoreError};
+use reclaimer_domain::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport};
+use reclaimer_domain::time::{after, millis, millis_option};
+use serde::Serialize;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::cycle::HOLD_FOR;
+
+/// Asks the engine for runs, and how it is doing. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) state: watch::Receiver<State>,
+    pub(crate) store: Arc<dyn RecoveryStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: Arc<Config>,
+}
+
+/// Somebody asks for a run.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) kind: RecoveryType,
+    pub(crate) dry_run: bool,
+    pub(crate) answer: oneshot::Sender<Result<RunReport, RecoverError>>,
+}
+
+/// What the engine shows of itself.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    /// Set while a cycle of this engine runs.
+    pub(crate) running: Option<CycleRunning>,
+    /// When the next comprehensive run starts by itself.
+    pub(crate) next_run: Option<Instant>,
+    /// When the last cycle ended.
+    pub(crate) last_ended_at: Option<DateTime<Utc>>,
+    /// How many cycles could not run.
+    pub(crate) failures: u64,
+    /// The last of them.
+    pub(crate) last_failure: Option<Failure>,
+}
+
+/// Why a run that was asked for gave no report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoverError {
+    /// Another cycle runs, here or in another server on the same database.
+    #[error(transparent)]
+    Running(#[from] CycleRunning),
+    /// The store could not do its part. What had been applied before stays applied.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine has stopped, or stops before it comes to this.
+    #[error("the recovery engine has stopped; start the server again")]
+    Closed,
+}
+
+/// When recovery runs, and how it went lately.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Schedule {
+    /// Whether recovery runs by itself.
+    pub enabled: bool,
+    /// From the start to the startup run, in milliseconds.
+    pub startup_delay_ms: u64,
+    /// Between periodic runs, in milliseconds.
+    pub interval_ms: u64,
+    /// Between looks for expired leases, in milliseconds.
+    pub lease_check_ms: u64,
+    /// Between a cycle that left work and the next, in milliseconds.
+    pub drain_pause_ms: u64,
+    /// At most so many jobs change in a cycle.
+    pub batch_size: u32,
+    /// When the next comprehensive run starts by itself; `None` when recovery is switched off.
+    #[serde(with = "millis_option")]
+    pub next_run_at: Option<DateTime<Utc>>,
+    /// Whether a cycle runs in this process now.
+    pub running: bool,
+    /// When the last cycle of this process ended, looks for expired leases included.
+    #[serde(with = "millis_option")]
+    pub last_ended_at: Option<DateTime<Utc>>,
+    /// How many cycles of this process could not run.
+    pub failures: u64,
+    /// The last of them.
+    pub last_failure: Option<Failure>,
+}
+
+/// A cycle that could not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// When.
+    #[serde(with = "millis")]
+    pub at: DateTime<Utc>,
+    /// The stable word for the cause, as in answers and metrics.
+    pub code: &'static str,
+    /// What is wrong, for people.
+    pub error: String,
+}
+
+impl Handle {
+    /// Runs one cycle now and reports it. Where it leaves work, the engine goes on by itself after the drain pause.
+    /// A dry run decides the same and changes nothing.
+    ///
+    /// # Errors
+    /// When another cycle runs, the store fails, or the engine has stopped.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up the report; a cycle that began runs on to its end.
+    pub async fn recover(&self, kind: RecoveryType, dry_run: bool) -> Result<RunReport, RecoverError> {
+        if let Some(running) = self.state.borrow().running {
+            return Err(running.into());
+        }
+        let (answer, report) = oneshot::channel();
+        self.requests.try_send(Request { kind, dry_run, answer }).map_err(|refused| match refused {
+            // Somebody else's request was first; its cycle is about to begin.
+            TrySendError::Full(_) => CycleRunning { until: after(self.clock.now(), HOLD_FOR) }.into(),
+            TrySendError::Closed(_) => RecoverError::Closed,
+        })?;
+        report.await.unwrap_or(Err(RecoverError::Closed))
+    }
+
+    /// The latest runs in this database, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>, StoreError> {
+        self.store.runs(limit).await
+    }
+
+    /// When recovery runs, and how it went lately.
+    #[must_use]
+    pub fn schedule(&self) -> Schedule {
+        let state = self.state.borrow().clone();
+        let from_now = |at: Instant| after(self.clock.now(), at.saturating_duration_since(Instant::now()));
+        Schedule {
+            enabled: self.config.enabled,
+            startup_delay_ms: millis_of(self.config.startup_delay),
+            interval_ms: millis_of(self.config.interval),
+            lease_check_ms: millis_of(self.config.lease_check),
+            drain_pause_ms: millis_of(self.config.drain_pause),
+            batch_size: self.config.batch_size,
+            next_run_at: state.next_run.map(from_now),
+            running: state.running.is_some(),
+            last_ended_at: state.last_ended_at,
+            failures: state.failures,
+            last_failure: state.last_failure,
+        }
+    }
+}
+
+fn millis_of(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
