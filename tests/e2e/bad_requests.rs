@@ -1,0 +1,164 @@
+//! Malformed, oversized, unknown-field and wrong-type requests to every endpoint of the description.
+
+use anyhow::{Context, Result};
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+
+use crate::rig::{Answer, Server, Setup, query};
+
+/// An endpoint of the description.
+struct Endpoint {
+    method: Method,
+    path: String,
+    has_body: bool,
+}
+
+/// Every endpoint that the server's own description names, with ids put in.
+async fn endpoints(server: &Server) -> Result<Vec<Endpoint>> {
+    let description = server.ask(Method::GET, "/openapi.json", None, None).await?.expect(200);
+    let paths = description["paths"].as_object().context("no paths")?;
+    let mut endpoints = Vec::new();
+    for (path, methods) in paths {
+        for (method, operation) in methods.as_object().context("no methods")? {
+            let Ok(method) = method.to_uppercase().parse::<Method>() else { continue };
+            let path = path.replace("{id}", "01JGR0000000000000000000AA").replace("{queue}", "default");
+            endpoints.push(Endpoint { method, path, has_body: operation.get("requestBody").is_some() });
+        }
+    }
+    assert!(endpoints.len() > 20, "the description names {} endpoints", endpoints.len());
+    Ok(endpoints)
+}
+
+/// The answer is a problem document, and its detail names the fault.
+#[track_caller]
+fn assert_problem(answer: &Answer, status: u16, names: &[&str], what: &str) {
+    assert_eq!(answer.status.as_u16(), status, "{what}: {}", answer.body);
+    let kind = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    assert_eq!(kind, "application/problem+json", "{what}: {}", answer.body);
+    for key in ["type", "title", "status", "detail", "code", "requestId"] {
+        assert!(!answer.body[key].is_null(), "{what}: no `{key}` in {}", answer.body);
+    }
+    assert_eq!(answer.body["requestId"].as_str(), answer.headers["x-request-id"].to_str().ok(), "{what}");
+    let detail = answer.body["detail"].as_str().unwrap_or_default();
+    assert!(names.iter().any(|name| detail.contains(name)), "{what}: {names:?} is not named in: {detail}");
+}
+
+const EVERYTHING: &str = "SELECT * FROM job; SELECT * FROM job_event; SELECT * FROM account; SELECT * FROM queue; \
+                          SELECT * FROM area; SELECT * FROM recovery_run;";
+
+#[tokio::test]
+async fn every_endpoint_names_the_fault_and_changes_nothing() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::with("[recovery]\nenabled = false\n")).await?;
+    server.create(json!({ "command": "X" })).await?;
+    let before = query(&server.database(), EVERYTHING)?;
+
+    for Endpoint { method, path, has_body } in endpoints(&server).await? {
+        let what = format!("{method} {path}");
+        let open = matches!(path.as_str(), "/healthz" | "/readyz" | "/openapi.json");
+        let plain = || server.request(method.clone(), &path).bearer_auth(&server.admin);
+        let json = |body: String| plain().header(CONTENT_TYPE, "application/json").body(body);
+        if !open {
+            let answer = server.ask(method.clone(), &path, None, None).await?;
+            assert_problem(&answer, 401, &["token"], &format!("{what} without a token"));
+            let answer = server.ask(method.clone(), &path, Some("wrong"), None).await?;
+            assert_problem(&answer, 401, &["token"], &format!("{what} with a wrong token"));
+        }
+        if path.starts_with("/api/admin") {
+            let answer = server.ask(method.clone(), &path, Some(&server.worker), None).await?;
+            assert_problem(&answer, 403, &["admin"], &format!("{what} as a worker"));
+        }
+        let answer = server.send(plain().query(&[("frobnicate", "1")])).await?;
+        if !open && !has_body {
+            assert_problem(&answer, 400, &["frobnicate"], &format!("{what} with an unknown parameter"));
+        }
+        if !has_body {
+            continue;
+        }
+        let large = format!("{{\"x\": \"{}\"}}", "y".repeat(1_100_000));
+        assert_problem(&server.send(json(large)).await?, 413, &["1"], &format!("{what} oversized"));
+        let answer = server.send(json("{\"a\": tru".to_owned())).await?;
+        assert_problem(&answer, 400, &["line 1"], &format!("{what} malformed"));
+        let answer = server.send(plain().header(CONTENT_TYPE, "text/plain").body("x")).await?;
+        assert_problem(&answer, 415, &["application/json"], &format!("{what} as text"));
+        let answer = server.send(json("\"text\"".to_owned())).await?;
+        assert_problem(
+            &answer,
+            400,
+            &["object", "struct", "map", "array"],
+            &format!("{what} of a wrong type"),
+        );
+        if path != "/api/internal/jobs/progress" {
+            let answer = server.send(json("{\"frobnicate\": 1}".to_owned())).await?;
+            assert_problem(&answer, 400, &["frobnicate"], &format!("{what} with an unknown field"));
+        }
+    }
+    assert_eq!(query(&server.database(), EVERYTHING)?, before, "nothing changed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn wrong_values_are_named_with_their_place() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::with("[recovery]\nenabled = false\n")).await?;
+    let id = server.create(json!({ "command": "X" })).await?;
+    let before = query(&server.database(), EVERYTHING)?;
+    let post = |path: &'static str, body: Value| {
+        let server = &server;
+        async move { server.admin(Method::POST, path, Some(body)).await }
+    };
+    let cases = [
+        ("/api/jobs", json!({}), 400, "command"),
+        ("/api/jobs", json!({ "command": "" }), 400, "command"),
+        ("/api/jobs", json!({ "command": 7 }), 400, "command"),
+        ("/api/jobs", json!({ "command": "X", "priority": 99 }), 400, "priority"),
+        ("/api/jobs", json!({ "command": "X", "runAt": "soon" }), 400, "runAt"),
+        ("/api/jobs", json!({ "command": "X", "maxAttempts": 0 }), 400, "maxAttempts"),
+        ("/api/jobs", json!({ "command": "X", "accountId": "nobody" }), 422, "nobody"),
+        ("/api/jobs", json!({ "command": "X", "spawnedFrom": "nothing" }), 422, "nothing"),
+        ("/api/jobs", json!([{ "command": "X" }, { "command": "X", "priority": "high" }]), 400, "1"),
+        ("/api/jobs", json!([{ "command": "X" }, { "command": "X", "timeoutSeconds": 0 }]), 400, "1"),
+        ("/api/jobs/discovery", json!({ "accountId": "nobody" }), 422, "nobody"),
+        ("/api/admin/jobs/recovery", json!({ "type": "all" }), 400, "comprehensive"),
+        ("/api/admin/jobs/bulk", json!({ "filter": {}, "action": "explode" }), 400, "explode"),
+        ("/api/internal/jobs/heartbeat", json!({ "leases": "x" }), 400, "leases"),
+        ("/api/internal/jobs/release", json!({ "leases": [7] }), 400, "leases"),
+        ("/api/internal/jobs/progress", json!({ "taskId": id, "lease": "x", "status": "done" }), 400, "done"),
+        ("/api/internal/jobs/progress", json!({ "taskId": id, "status": "completed" }), 400, "lease"),
+        (
+            "/api/internal/jobs/progress",
+            json!({ "taskId": "none", "lease": "x", "status": "completed" }),
+            404,
+            "none",
+        ),
+    ];
+    for (path, body, status, name) in cases {
+        let answer = post(path, body.clone()).await?;
+        assert_problem(&answer, status, &[name], &format!("{path} {body}"));
+    }
+    let gets = [
+        ("/api/jobs?limit=0", 400, "limit"),
+        ("/api/jobs?limit=many", 400, "limit"),
+        ("/api/jobs?status=exploded", 400, "exploded"),
+        ("/api/jobs?cursor=%00", 400, "cursor"),
+        ("/api/jobs/none", 404, "none"),
+        ("/api/jobs/none/events", 404, "none"),
+        ("/api/internal/jobs/open?limit=101", 400, "limit"),
+        ("/api/internal/jobs/open?wait=61", 400, "wait"),
+        ("/api/internal/jobs/open?workerId=a%20b", 400, "workerId"),
+        ("/api/nothing", 404, "/api/nothing"),
+    ];
+    for (path, status, name) in gets {
+        let answer = server.admin(Method::GET, path, None).await?;
+        assert_problem(&answer, status, &[name], path);
+    }
+    let answer = server.admin(Method::DELETE, "/api/jobs", None).await?;
+    assert_problem(&answer, 405, &["DELETE"], "DELETE /api/jobs");
+    let foreign =
+        server.request(Method::GET, "/api/jobs").bearer_auth(&server.admin).header("host", "evil.example");
+    assert_problem(&server.send(foreign).await?, 421, &["evil.example"], "a foreign host");
+    // The one thing that a stale report leaves is an event; none of these was one.
+    assert_eq!(query(&server.database(), EVERYTHING)?, before, "nothing changed");
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! A server process, a client for it, and the few tools the tests share.
+
+mod server;
+mod sqlite;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+pub(crate) use server::{Answer, Server, Setup};
+pub(crate) use sqlite::{query, run_sql};
+
+/// No wait for something that must happen takes longer than this, on the slowest machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks again and again until there is an answer, for things outside this process that announce themselves to nobody.
+pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    let mut beat = tokio::time::interval(Duration::from_millis(20));
+    let asking = async {
+        loop {
+            beat.tick().await;
+            if let Some(answer) = ask().await? {
+                return Ok(answer);
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, asking).await {
+        Ok(answer) => answer,
+        Err(_) => bail!("waited too long for: {what}"),
+    }
+}

@@ -1,0 +1,174 @@
+//! The database cannot be written: workers get an answer they understand, and it heals by itself.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::rig::{Answer, Server, Setup, until};
+
+const OPEN: &str = "/api/internal/jobs/open?workerId=w&limit=1";
+
+/// Asks for jobs and checks that the answer is the error payload, 200, with all of its parts.
+async fn assert_cannot_provision(server: &Server, message: &str) -> Result<()> {
+    let Answer { status, headers, body } = server.worker(Method::GET, OPEN, None).await?;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(body["error"], "Job provisioning failed", "{body}");
+    assert_eq!(body["errorType"], "storage_unavailable", "{body}");
+    assert!(body["message"].as_str().is_some_and(|text| text.contains(message)), "{body}");
+    assert_eq!(body["retryable"], true);
+    assert!(
+        body["retryAfterMs"].is_u64() && body["timestamp"].is_string() && body["requestId"].is_string(),
+        "{body}"
+    );
+    assert_eq!(headers["x-reclaimer-error"], "storage_unavailable");
+
+    let ready = server.ask(Method::GET, "/readyz", None, None).await?.expect(503);
+    assert_eq!(ready["code"], "storage_unavailable", "{ready}");
+    assert!(ready["detail"].as_str().is_some_and(|text| text.contains(message)), "{ready}");
+    server.ask(Method::GET, "/healthz", None, None).await?.expect(200);
+    Ok(())
+}
+
+async fn wait_until_ready(server: &Server) -> Result<()> {
+    until("the server to be ready again", async || {
+        Ok((server.ask(Method::GET, "/readyz", None, None).await?.status == 200).then_some(()))
+    })
+    .await
+}
+
+/// Gets the one job there is and finishes it.
+async fn assert_works(server: &Server) -> Result<()> {
+    let jobs = server.open("w", 1, 0).await?;
+    assert_eq!(jobs.len(), 1);
+    server.report(&jobs[0], "completed", json!({})).await?.expect(200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deleted_file_is_missed_and_welcomed_back() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::default()).await?;
+    server.create(json!({ "command": "X" })).await?;
+    let (path, away) = (server.database(), folder.path().join("away.db"));
+    fs::rename(&path, &away)?;
+    assert_cannot_provision(&server, "the database file is gone").await?;
+    let refused = server.admin(Method::POST, "/api/jobs", Some(json!({ "command": "Y" }))).await?;
+    assert_eq!(refused.expect(503)["code"], "storage_unavailable");
+    fs::rename(&away, &path)?;
+    wait_until_ready(&server).await?;
+    assert_works(&server).await
+}
+
+#[tokio::test]
+async fn a_read_only_file_is_said_and_heals() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::default()).await?;
+    server.create(json!({ "command": "X" })).await?;
+    assert!(server.stop().await?.success());
+
+    // Root writes to read-only files as well, so the server runs as somebody else.
+    let root = nix::unistd::geteuid().is_root();
+    let setup = Setup { uid: root.then_some(65_534), ..Setup::default() };
+    if root {
+        give_away(folder.path(), 65_534)?;
+    }
+    let path = folder.path().join("data/reclaimer.db");
+    fs::set_permissions(&path, Permissions::from_mode(0o444))?;
+    let server = Server::start(folder.path(), &setup).await?;
+    assert_cannot_provision(&server, "not writable").await?;
+    let list = server.admin(Method::GET, "/api/jobs", None).await?.expect(200);
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "what is there can still be read");
+    fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    wait_until_ready(&server).await?;
+    assert_works(&server).await
+}
+
+/// Gives a folder and everything in it to another user.
+fn give_away(path: &Path, uid: u32) -> Result<()> {
+    chown(path, Some(uid), Some(uid))?;
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give_away(&entry?.path(), uid)?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_and_heals() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    fs::create_dir(&data)?;
+    fs::set_permissions(&data, Permissions::from_mode(0o700))?;
+    // A small disk of the server's own: a tmpfs in its own mount namespace, with its own user namespace where the test
+    // is not run by root.
+    let script = "mount -t tmpfs -o size=4m,mode=0700 tmpfs \"$0\" && exec \"$@\"";
+    let mut before: Vec<std::ffi::OsString> = vec!["unshare".into(), "--mount".into()];
+    if !nix::unistd::geteuid().is_root() {
+        before.extend(["--user".into(), "--map-root-user".into()]);
+    }
+    before.extend(["sh".into(), "-c".into(), script.into(), data.clone().into_os_string()]);
+    let setup = Setup { before, config: "[database]\nmin_free = \"0B\"\n".to_owned(), ..Setup::default() };
+    let mounted = Mounted::start(folder.path(), &setup).await?;
+    let server = &mounted.server;
+    server.create(json!({ "command": "X" })).await?;
+
+    let ballast = mounted.inside.join("ballast");
+    fill(&ballast)?;
+    until("the disk to be noticed", async || {
+        let body = server.worker(Method::GET, OPEN, None).await?.expect(200);
+        Ok(body.get("error").map(drop))
+    })
+    .await?;
+    assert_cannot_provision(server, "disk full").await?;
+    fs::remove_file(&ballast)?;
+    wait_until_ready(server).await?;
+    let left = server.admin(Method::GET, "/api/jobs?status=queued", None).await?.expect(200);
+    assert_eq!(left["items"].as_array().map(Vec::len), Some(1), "nothing was lost");
+    assert_works(server).await
+}
+
+/// Fills the disk to the last byte.
+fn fill(path: &Path) -> Result<()> {
+    use std::io::Write;
+    let mut file = fs::File::create(path)?;
+    for size in [65_536, 512, 1] {
+        let block = vec![0_u8; size];
+        while file.write_all(&block).is_ok() {}
+    }
+    Ok(())
+}
+
+/// A server whose data folder only it sees.
+struct Mounted {
+    server: Server,
+    /// The folder as seen from here, through the server's process.
+    inside: std::path::PathBuf,
+}
+
+impl Mounted {
+    async fn start(folder: &Path, setup: &Setup) -> Result<Self> {
+        let server = Server::start(folder, setup).await?;
+        let inside = Path::new("/proc").join(server.pid()?.to_string()).join("root");
+        let inside = inside.join(server.data.strip_prefix("/").context("an absolute path")?);
+        Ok(Self { server, inside })
+    }
+}
+
+#[tokio::test]
+async fn low_disk_refuses_new_jobs_and_takes_reports() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::default()).await?;
+    server.create(json!({ "command": "X" })).await?;
+    assert!(server.stop().await?.success());
+    let setup = Setup::with("[database]\nmin_free = \"1000TB\"\n");
+    let server = Server::start(folder.path(), &setup).await?;
+    let refused = server.admin(Method::POST, "/api/jobs", Some(json!({ "command": "Y" }))).await?;
+    let refused: Value = refused.expect(503);
+    assert_eq!(refused["code"], "storage_low", "{refused}");
+    assert_works(&server).await
+}
