@@ -23,19 +23,8 @@ impl Budget {
     /// What may be queued again within a minute in which so many jobs were claimed.
     #[must_use]
     pub fn of_a_minute(&self, claims: u64) -> u64 {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a budget need not be exact beyond 2^52 claims a minute"
-        )]
-        let claims = claims as f64;
-        let most = self.ratio * claims + self.per_second * 60.0;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the cast holds at 0 and at the largest number, and takes NaN for 0"
-        )]
-        let most = most as u64;
-        most
+        // The cast holds at 0 and at the largest number, and takes NaN for 0.
+        (self.ratio * claims as f64 + self.per_second * 60.0) as u64
     }
 
     /// What is left of it after what went through in the last minute.

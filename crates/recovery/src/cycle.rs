@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::agenda::{Cursor, Order};
-use crate::apply::{apply, set_aside};
+use crate::apply::{Fate, apply, set_aside};
 use crate::config::Config;
 use crate::handle::RecoverError;
 use crate::journal::{AREA, Journal};
@@ -29,7 +29,8 @@ use crate::spread::Spread;
 /// recovering for no longer than this.
 pub(crate) const HOLD_FOR: Duration = Duration::from_secs(15);
 
-/// After so long a cycle begins no further page, so that its last one is applied before the hold ends.
+/// After so long a cycle begins no further page: its last one shall be applied before the hold ends, and a process that
+/// was stopped in a cycle shall first see to what it owes the leases.
 const LAST_PAGE: Duration = Duration::from_secs(10);
 
 /// A cycle looks at no more than so many times the jobs it may change.
@@ -153,6 +154,9 @@ impl Cycles {
         let mut cursor = order.from.clone();
         let mut broken_seen = HashSet::new();
         loop {
+            if stop.is_cancelled() || begun.elapsed(&*self.clock) >= LAST_PAGE {
+                return Ok(Some(Rest { from: cursor }));
+            }
             let now = self.clock.now();
             let search = Search {
                 kind: order.kind,
@@ -177,7 +181,7 @@ impl Cycles {
             };
             let plan = plan(&page.jobs, &terms, &mut self.rng);
             let fates = if order.dry_run {
-                vec![Ok(()); plan.steps.len()]
+                vec![Fate::Done; plan.steps.len()]
             } else {
                 apply(&*self.store, run, &plan.steps, now).await?
             };
@@ -200,8 +204,7 @@ impl Cycles {
                 return Ok(None);
             }
             cursor = further.or(cursor);
-            let looked_enough = tally.examined >= batch.saturating_mul(LOOKS);
-            if looked_enough || stop.is_cancelled() || begun.elapsed(&*self.clock) >= LAST_PAGE {
+            if tally.examined >= batch.saturating_mul(LOOKS) {
                 return Ok(Some(Rest { from: cursor }));
             }
         }
@@ -218,7 +221,7 @@ impl Cycles {
         journal: &mut Journal,
     ) -> Result<(), StoreError> {
         let fates = if order.dry_run {
-            vec![Ok(()); rows.len()]
+            vec![Fate::Done; rows.len()]
         } else {
             set_aside(&*self.store, run, rows, now).await?
         };

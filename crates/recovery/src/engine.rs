@@ -241,8 +241,9 @@ impl Running {
                 self.owed.grace = true;
                 self.owed.shift = TimeDelta::zero();
             }
-            info!(area = AREA, leases = shifted?, "leases shifted by the jump of the clock");
+            let leases = shifted?;
             self.owed.shift = TimeDelta::zero();
+            info!(area = AREA, leases, "leases shifted by the jump of the clock");
         }
         if self.owed.grace {
             let until = after(self.engine.clock.now(), self.engine.config.reclaim_grace);

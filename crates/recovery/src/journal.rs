@@ -48,9 +48,13 @@ impl Journal {
             return;
         }
         match (fate, &step.decision.action) {
-            (Err(why), _) => warn!(area, %run_id, %job_id, rule, reason = why, "job could not be recovered"),
-            (Ok(()), Action::Quarantine) => info!(area, %run_id, %job_id, rule, reason, "job quarantined"),
-            (Ok(()), _) => info!(area, %run_id, %job_id, rule, reason, "job recovered"),
+            (Fate::Lost(why) | Fate::Failed(why), _) => {
+                warn!(area, %run_id, %job_id, rule, reason = why, "job could not be recovered")
+            }
+            (Fate::Done, Action::Quarantine) => {
+                info!(area, %run_id, %job_id, rule, reason, "job quarantined")
+            }
+            (Fate::Done, _) => info!(area, %run_id, %job_id, rule, reason, "job recovered"),
         }
     }
 
@@ -61,8 +65,10 @@ impl Journal {
         }
         let (area, run_id, job_id, reason) = (self.area, &self.run, &row.id, &row.reason);
         match fate {
-            Ok(()) => warn!(area, %run_id, job_id, reason, "row set aside"),
-            Err(why) => warn!(area, %run_id, job_id, reason, why, "row could not be set aside"),
+            Fate::Done => warn!(area, %run_id, job_id, reason, "row set aside"),
+            Fate::Lost(why) | Fate::Failed(why) => {
+                warn!(area, %run_id, job_id, reason, why, "row could not be set aside")
+            }
         }
     }
 

@@ -96,6 +96,3 @@ fn spread<R: rand::Rng + ?Sized>(steps: &mut [Planned], spread: Spread, rng: &mu
         **run_at = after(**run_at, delay);
     }
 }
-
-#[cfg(test)]
-mod tests;

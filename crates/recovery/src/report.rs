@@ -45,20 +45,24 @@ impl Tally {
     pub(crate) fn step(&mut self, step: &Planned, fate: &Fate) {
         self.examined += 1;
         self.decisions.push(DecisionReport::new(step.job.clone(), &step.decision));
+        if let Fate::Failed(why) = fate {
+            self.errors.push(format!("{}: {why}", step.job));
+        }
         match (&step.decision.action, fate) {
-            // Without a change to make, losing the race costs nothing: whoever won looked after the job.
             (Action::Skip { .. } | Action::Leave { .. }, _) => self.skipped += 1,
-            (Action::Requeue { .. }, Ok(())) => {
+            (Action::Requeue { .. }, Fate::Done) => {
                 self.recovered += 1;
                 self.changed += 1;
             }
-            (Action::Quarantine, Ok(())) => {
+            (Action::Quarantine, Fate::Done) => {
                 self.quarantined += 1;
                 self.changed += 1;
             }
-            (Action::Requeue { .. } | Action::Quarantine, Err(why)) => {
+            (Action::Requeue { .. } | Action::Quarantine, Fate::Failed(_)) => self.failed += 1,
+            // Losing the race over a job that was not to be changed costs nothing: whoever won looked after it.
+            (Action::Requeue { .. } | Action::Quarantine, Fate::Lost(how)) => {
                 self.failed += 1;
-                self.errors.push(format!("{}: {why}", step.job));
+                self.errors.push(format!("{}: {how}", step.job));
             }
         }
     }
@@ -67,12 +71,12 @@ impl Tally {
     pub(crate) fn broken(&mut self, row: &BrokenRow, fate: &Fate) {
         self.examined += 1;
         match fate {
-            Ok(()) => {
+            Fate::Done => {
                 self.quarantined += 1;
                 self.changed += 1;
                 self.errors.push(format!("{}: set aside: {}", row.id, row.reason));
             }
-            Err(why) => {
+            Fate::Lost(why) | Fate::Failed(why) => {
                 self.failed += 1;
                 self.errors.push(format!("{}: not set aside ({why}): {}", row.id, row.reason));
             }
