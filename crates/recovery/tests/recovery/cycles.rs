@@ -46,6 +46,18 @@ async fn a_cycle_looks_at_no_more_than_twenty_batches_and_the_next_goes_on_from_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cycle_of_several_pages_changes_no_more_than_a_batch() {
+    let world = World::on_demand(Config { batch_size: 4, ..Config::default() }).await;
+    world.store.add(without_account("a", 2));
+    world.store.add(retryable("b", 5));
+    let report = world.handle.recover(RecoveryType::Failed, false).await.unwrap();
+    assert_eq!(report.message, "Job recovery completed: 4 recovered, 0 failed, 2 skipped");
+    assert!(report.result.more, "one is left, though no page follows");
+    world.pass(SECOND).await;
+    assert_eq!(world.store.count(Status::Queued), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn failed_jobs_come_before_stuck_ones() {
     let world = World::on_demand(Config { batch_size: 1, ..Config::default() }).await;
     world.store.add([a_job().id("a").held_by("w").leased_until(noon()).build()]);
@@ -100,6 +112,17 @@ async fn broken_rows_are_set_aside_and_stop_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn broken_rows_do_not_hide_those_behind_them() {
+    let world = World::on_demand(Config { batch_size: 10, ..Config::default() }).await;
+    let broken =
+        |id| BrokenRow { id: format!("x-{id}"), status: "broke".into(), reason: "unknown status".into() };
+    world.store.with(|rows| rows.broken = (0..4).map(broken).collect());
+    world.store.add(without_account("job", 8));
+    let report = world.handle.recover(RecoveryType::Failed, false).await.unwrap();
+    assert_eq!(report.message, "Job recovery completed: 0 recovered, 0 failed, 8 skipped, 4 quarantined");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_budget_is_kept_in_every_minute_and_the_rest_waits_its_turn() {
     let budget = Budget { ratio: 0.2, per_second: 0.1 };
     let world = World::on_demand(Config { budget, ..Config::default() }).await;
@@ -121,6 +144,17 @@ async fn the_budget_is_kept_in_every_minute_and_the_rest_waits_its_turn() {
     let begun = world.store.begun();
     world.pass(SECOND * 200).await;
     assert_eq!(world.store.begun(), begun, "then it is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_budget_holds_across_the_pages_of_a_cycle_and_ends_it() {
+    let budget = Budget { ratio: 0.0, per_second: 0.05 };
+    let world = World::on_demand(Config { budget, batch_size: 4, ..Config::default() }).await;
+    world.store.add(without_account("a", 2));
+    world.store.add(retryable("b", 20));
+    let report = world.handle.recover(RecoveryType::Failed, false).await.unwrap();
+    assert_eq!(report.message, "Job recovery completed: 3 recovered, 0 failed, 5 skipped");
+    assert!(report.result.more, "the 14 behind were not even looked at");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,13 +1,14 @@
 //! What the log says.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use reclaimer_domain::recovery::RecoveryType;
 use reclaimer_recovery::Config;
 use reclaimer_testkit::a_job;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber, span};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber, span};
 
 use crate::world::{SECOND, World, retryable};
 
@@ -20,6 +21,18 @@ impl Lines {
         let lines = self.0.lock().unwrap();
         lines.iter().filter(|line| line.starts_with(level.as_str())).cloned().collect()
     }
+}
+
+/// While only one subscriber exists, a line that another test's thread says first is taken to interest nobody, for good.
+/// With these two that never happens.
+static OTHERS: LazyLock<[Dispatch; 2]> = LazyLock::new(|| [(); 2].map(|()| Dispatch::new(Lines::default())));
+
+/// Keeps what this test's thread says.
+fn listen() -> (Lines, DefaultGuard) {
+    LazyLock::force(&OTHERS);
+    let lines = Lines::default();
+    let guard = tracing::subscriber::set_default(lines.clone());
+    (lines, guard)
 }
 
 struct Line(String);
@@ -52,8 +65,7 @@ impl Subscriber for Lines {
 
 #[tokio::test(start_paused = true)]
 async fn a_cycle_says_what_it_did_in_its_area_and_within_bounds() {
-    let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _guard) = listen();
     let world = World::start().await;
     world.store.add(retryable("job", 30));
     world.pass(SECOND * 3).await;
@@ -67,8 +79,7 @@ async fn a_cycle_says_what_it_did_in_its_area_and_within_bounds() {
 
 #[tokio::test(start_paused = true)]
 async fn idle_cycles_and_jobs_left_alone_are_details() {
-    let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _guard) = listen();
     let world = World::start().await;
     world.pass(SECOND * 30).await;
     assert_eq!(lines.at(Level::INFO), [""; 0]);
@@ -83,8 +94,7 @@ async fn idle_cycles_and_jobs_left_alone_are_details() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_said_once() {
-    let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _guard) = listen();
     let world = World::with(Config::default()).await;
     world.pass(SECOND * 6).await;
     world.store.with(|rows| rows.away = true);

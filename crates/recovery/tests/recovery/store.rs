@@ -203,9 +203,11 @@ impl RecoveryStore for FakeStore {
         let mut found: Vec<&Job> = rows.jobs.iter().filter(|job| fits(job, &search)).collect();
         found.sort_by_key(|job| (job.status == Status::Running, &job.id));
         let limit = search.limit as usize;
-        let jobs = found.iter().take(limit);
+        // Broken rows come first and, as with a LIMIT, take places of the page.
+        let broken = if search.after.is_none() { rows.broken.clone() } else { Vec::new() };
+        let jobs = found.iter().take(limit.saturating_sub(broken.len()));
         let jobs = jobs.map(|job| Candidate { job: (*job).clone(), account: rows.account(job) }).collect();
-        Ok(Candidates { jobs, broken: rows.broken.clone(), more: found.len() > limit })
+        Ok(Candidates { jobs, broken, more: found.len() > limit })
     }
 
     async fn apply(
