@@ -53,8 +53,8 @@ pub trait RecoveryStore: Send + Sync + std::fmt::Debug {
         now: DateTime<Utc>,
     ) -> Result<u32, StoreError>;
 
-    /// Gives every running job's lease until `until` at least, and excuses its loss until its worker is heard again:
-    /// what our own absence asks for. Answers how many leases it changed.
+    /// Extends every running job's lease that ends before `until` to that moment, and excuses its loss until its worker
+    /// is heard again: what our own absence asks for. Answers how many leases it changed.
     async fn grant_grace(&self, until: DateTime<Utc>) -> Result<u32, StoreError>;
 
     /// Shifts every running job's lease by as much as the wall clock jumped.

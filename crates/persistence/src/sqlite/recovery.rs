@@ -168,22 +168,24 @@ fn candidates(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Candi
         RecoveryType::Comprehensive => (true, true),
     };
     let begun_running = matches!(search.after, Some((Status::Running, _)));
-    let mut found: Vec<Found> = Vec::new();
-    if search.after.is_none() && !search.expired_leases_only {
-        found.extend(unknown_statuses(conn, search)?);
-    }
-    if in_failed && !begun_running {
-        found.extend(failed(conn, search)?);
-    }
-    if in_running && found.len() <= limit {
-        found.extend(running(conn, search)?);
-    }
     let mut answer = Candidates::default();
-    for found in found {
-        if answer.jobs.len() == limit {
-            answer.more = true;
-            break;
-        }
+    if search.after.is_none() && !search.expired_leases_only {
+        // Beside the page, not in it: they have no place in its order.
+        let strange = unknown_statuses(conn, search)?;
+        answer
+            .broken
+            .extend(strange.into_iter().filter_map(Result::err).map(|unreadable| unreadable.broken()));
+    }
+    let mut page: Vec<Found> = Vec::new();
+    if in_failed && !begun_running {
+        page.extend(failed(conn, search)?);
+    }
+    if in_running && page.len() <= limit {
+        page.extend(running(conn, search)?);
+    }
+    answer.more = page.len() > limit;
+    page.truncate(limit);
+    for found in page {
         match found {
             Err(unreadable) => answer.broken.push(unreadable.broken()),
             Ok(job) => {
