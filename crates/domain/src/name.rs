@@ -119,6 +119,14 @@ impl Default for QueueName {
     }
 }
 
+impl Command {
+    /// The command of discovery jobs unless configured otherwise.
+    #[must_use]
+    pub fn discovery() -> Self {
+        Self("GROUP_PROJECT_DISCOVERY".to_owned())
+    }
+}
+
 impl RuleName {
     /// A name fixed in the source; the caller sees to it that it is a valid one.
     pub(crate) fn fixed(text: &'static str) -> Self {

@@ -1,1 +1,16 @@
-//! provisioning
+#![doc = include_str!("../README.md")]
+
+mod arrivals;
+mod config;
+mod create;
+mod credentials;
+mod open;
+mod report;
+mod service;
+
+pub use arrivals::Arrivals;
+pub use config::Config;
+pub use create::{CreateError, DiscoveryOptions, idempotency};
+pub use credentials::{CredentialsError, FreshAnswer};
+pub use open::Want;
+pub use service::{Deps, Provisioning};
