@@ -1,5 +1,7 @@
 //! The issuer against a real HTTP server on loopback.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 use std::time::Duration;
 
 use axum::http::{StatusCode, header};

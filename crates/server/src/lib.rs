@@ -1,1 +1,19 @@
-//! server
+#![doc = include_str!("../README.md")]
+
+mod auth;
+mod extract;
+mod host;
+mod listen;
+mod problem;
+mod request_id;
+mod routes;
+mod serve;
+mod shapes;
+mod state;
+
+pub use auth::{Auth, Peer};
+pub use listen::{Address, BindError, InvalidAddress, Listeners};
+pub use problem::Problem;
+pub use routes::{openapi, router};
+pub use serve::{Limits, Served, serve};
+pub use state::{Config, Deps};

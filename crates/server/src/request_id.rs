@@ -1,0 +1,58 @@
+//! The outermost layer: a request id for every answer, problem documents written out, one line in the log.
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use crate::problem::Problem;
+use crate::state::App;
+
+const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of a request.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
+/// Gives the request an id, the caller's if it sent a sane one, and finishes the answer.
+pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let sane = |value: &HeaderValue| {
+        let text = value.to_str().ok()?;
+        let visible = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        visible.then(|| text.to_owned())
+    };
+    let id =
+        request.headers().get(HEADER).and_then(sane).unwrap_or_else(|| app.provisioning.new_request_id());
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let begun = Instant::now();
+
+    let mut answer = next.run(request).await;
+    let code = match answer.extensions_mut().remove::<Problem>() {
+        Some(problem) => {
+            let code = problem.code;
+            // Headers that the router set beside the problem, e.g. which methods are allowed, stay.
+            let set = std::mem::take(answer.headers_mut());
+            answer = problem.write(&id);
+            if let Some(allow) = set.get(axum::http::header::ALLOW) {
+                answer.headers_mut().insert(axum::http::header::ALLOW, allow.clone());
+            }
+            Some(code)
+        }
+        None => None,
+    };
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        answer.headers_mut().insert(HEADER, value);
+    }
+    let (status, elapsed_ms) = (answer.status().as_u16(), begun.elapsed().as_secs_f64() * 1_000.0);
+    let route = route.as_deref().unwrap_or("-");
+    if answer.status().is_server_error() {
+        warn!(area = "JOB-MANAGER", request_id = %id, %method, route, status, code, elapsed_ms, "request failed");
+    } else {
+        debug!(area = "JOB-MANAGER", request_id = %id, %method, route, status, code, elapsed_ms, "request");
+    }
+    answer
+}

@@ -1,0 +1,140 @@
+//! `/api/admin/accounts`: credentials go in, and never come out again in clear.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use reclaimer_domain::account::Account;
+use reclaimer_domain::name::{AccountId, ProviderId};
+use reclaimer_domain::secret::Secret;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::paging;
+use crate::extract::{Body, Empty, Id, Parameters};
+use crate::problem::{Problem, ProblemDocument};
+use crate::shapes::{AccountShape, ListShape};
+use crate::state::App;
+
+/// An account to set. It has no `Debug` that could show its secrets.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct AccountRequest {
+    /// Whose it is.
+    user_id: String,
+    /// Where its tokens count.
+    #[schema(value_type = String)]
+    provider_id: ProviderId,
+    access_token: Option<String>,
+    refresh_token: Option<String>,
+    access_token_expires_at: Option<DateTime<Utc>>,
+    refresh_token_expires_at: Option<DateTime<Utc>>,
+}
+
+/// The longest user id, in characters.
+const LONGEST_USER: usize = 256;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListParameters {
+    /// At most so many, 1 to 500.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: Option<u32>,
+    /// Where to go on: the `nextCursor` of the part before.
+    cursor: Option<String>,
+}
+
+/// List accounts
+///
+/// In the order of their names, without their secrets.
+#[utoipa::path(get, path = "/api/admin/accounts", tag = "admin", params(ListParameters), responses(
+    (status = 200, description = "A part of the list", body = ListShape<AccountShape>),
+))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Parameters(parameters): Parameters<ListParameters>,
+) -> Result<axum::Json<ListShape<AccountShape>>, Problem> {
+    let (limit, cursor) = (paging::limit(parameters.limit)?, paging::cursor(parameters.cursor)?);
+    let mut accounts = app.accounts.accounts(cursor, limit.saturating_add(1)).await?;
+    let keep = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = accounts.len() > keep;
+    accounts.truncate(keep);
+    let next_cursor = accounts.last().filter(|_| more).map(|account| paging::cursor_of(&account.id));
+    let now = app.clock.now();
+    let items = accounts.into_iter().map(|account| AccountShape::new(account, now)).collect();
+    Ok(axum::Json(ListShape { items, next_cursor }))
+}
+
+/// Set an account
+///
+/// Creates it or replaces all of it.
+#[utoipa::path(put, path = "/api/admin/accounts/{id}", tag = "admin", params(("id" = String, Path, description = "The account")),
+    request_body = AccountRequest, responses(
+    (status = 200, description = "Replaced", body = AccountShape),
+    (status = 201, description = "Created", body = AccountShape),
+    (status = 400, description = "The request is wrong", body = ProblemDocument),
+))]
+pub(crate) async fn set(
+    State(app): State<App>,
+    Id(id): Id<AccountId>,
+    Parameters(Empty {}): Parameters<Empty>,
+    Body(request): Body<AccountRequest>,
+) -> Result<(StatusCode, axum::Json<AccountShape>), Problem> {
+    let length = request.user_id.chars().count();
+    if !(1..=LONGEST_USER).contains(&length) {
+        let detail = format!("`userId`: 1 to {LONGEST_USER} characters, got {length}");
+        return Err(Problem::bad_request("invalid_request", detail));
+    }
+    let now = app.clock.now();
+    let before = app.accounts.account(&id).await?;
+    let account = Account {
+        id,
+        user_id: request.user_id,
+        provider: request.provider_id,
+        access_token: request.access_token.map(Secret::new),
+        refresh_token: request.refresh_token.map(Secret::new),
+        access_token_expires_at: request.access_token_expires_at,
+        refresh_token_expires_at: request.refresh_token_expires_at,
+        created_at: before.as_ref().map_or(now, |before| before.created_at),
+        updated_at: now,
+    };
+    app.accounts.put(account.clone()).await?;
+    let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, axum::Json(AccountShape::new(account, now))))
+}
+
+fn unknown(id: &AccountId) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "unknown_account", format!("there is no account `{id}`"))
+}
+
+/// Read an account
+///
+/// Without its secrets.
+#[utoipa::path(get, path = "/api/admin/accounts/{id}", tag = "admin", params(("id" = String, Path, description = "The account")), responses(
+    (status = 200, description = "The account", body = AccountShape),
+    (status = 404, description = "There is no such account", body = ProblemDocument),
+))]
+pub(crate) async fn show(
+    State(app): State<App>,
+    Id(id): Id<AccountId>,
+    Parameters(Empty {}): Parameters<Empty>,
+) -> Result<axum::Json<AccountShape>, Problem> {
+    let account = app.accounts.account(&id).await?.ok_or_else(|| unknown(&id))?;
+    Ok(axum::Json(AccountShape::new(account, app.clock.now())))
+}
+
+/// Erase an account
+///
+/// Its secrets are gone; jobs that name it keep its name, and wait until it is set again.
+#[utoipa::path(delete, path = "/api/admin/accounts/{id}", tag = "admin", params(("id" = String, Path, description = "The account")), responses(
+    (status = 204, description = "Erased"),
+    (status = 404, description = "There is no such account", body = ProblemDocument),
+))]
+pub(crate) async fn erase(
+    State(app): State<App>,
+    Id(id): Id<AccountId>,
+    Parameters(Empty {}): Parameters<Empty>,
+) -> Result<StatusCode, Problem> {
+    let now = app.clock.now();
+    if app.accounts.erase(id.clone(), now).await? { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(&id)) }
+}

@@ -1,0 +1,47 @@
+//! Whether the process lives, and whether it can serve.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::problem::{Problem, ProblemDocument};
+use crate::state::App;
+
+/// A probe that takes longer has its answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Status {
+    /// `ok` or `ready`.
+    status: &'static str,
+}
+
+/// Whether the process lives
+#[utoipa::path(get, path = "/healthz", tag = "health", security(()), responses((status = 200, description = "It does", body = Status)))]
+pub(crate) async fn healthz() -> axum::Json<Status> {
+    axum::Json(Status { status: "ok" })
+}
+
+/// Whether it can serve
+///
+/// Proves that the database can be written and has the right tables.
+#[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses(
+    (status = 200, description = "It can", body = Status),
+    (status = 503, description = "It cannot, and why", body = ProblemDocument),
+))]
+pub(crate) async fn readyz(State(app): State<App>) -> Result<axum::Json<Status>, Problem> {
+    match tokio::time::timeout(PATIENCE, app.probe()).await {
+        Ok(Ok(())) => Ok(axum::Json(Status { status: "ready" })),
+        Ok(Err(error)) => {
+            let problem = Problem::from(error);
+            Err(Problem { status: StatusCode::SERVICE_UNAVAILABLE, ..problem })
+        }
+        Err(_) => {
+            let detail = format!("the database did not take a write within {} seconds", PATIENCE.as_secs());
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage_slow", detail))
+        }
+    }
+}

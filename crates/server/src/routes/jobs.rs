@@ -1,0 +1,238 @@
+//! `/api/jobs`: create and read.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use reclaimer_domain::history::Actor;
+use reclaimer_domain::id::JobId;
+use reclaimer_domain::job::{NewJob, Status};
+use reclaimer_domain::ports::{Created, CreatedJob, JobFilter, Refused};
+use reclaimer_provisioning::{CreateError, Provisioning, idempotency};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::order::Order;
+use super::paging;
+use crate::extract::{Body, Empty, Id, Parameters};
+use crate::problem::{Problem, ProblemDocument};
+use crate::shapes::{EventShape, JobReadShape, JobShape, ListShape};
+use crate::state::App;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// What became of one job of an order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CreatedShape {
+    /// The new job, or the live one that has its unique key.
+    #[schema(value_type = String)]
+    id: JobId,
+    /// Whether it is new.
+    created: bool,
+}
+
+/// What became of an order of several jobs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CreatedList {
+    /// One per job, in the order given.
+    items: Vec<CreatedShape>,
+}
+
+/// Create jobs
+///
+/// One job, or an array of up to 1,000 in one transaction: all or none. With the header `Idempotency-Key` the whole order
+/// is carried out once, and its answer repeated for a day.
+#[utoipa::path(post, path = "/api/jobs", tag = "producer", request_body(content = Order, description = "A job, or an array of jobs"),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the order repeatable; 1 to 256 visible characters")),
+    responses(
+    (status = 201, description = "Created; for an array, which are new", body = JobShape),
+    (status = 200, description = "It was there already, by its unique key or its idempotency key", body = JobShape),
+    (status = 400, description = "The order is wrong; of an array, the index says which", body = ProblemDocument),
+    (status = 422, description = "An account or a parent does not exist, or the idempotency key was used for another order", body = ProblemDocument),
+    (status = 503, description = "The store cannot; ask again", body = ProblemDocument),
+))]
+pub(crate) async fn create(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Parameters(Empty {}): Parameters<Empty>,
+    Body(body): Body<Value>,
+) -> Result<Response, Problem> {
+    let key = headers.get(IDEMPOTENCY_KEY).map(idempotency_key).transpose()?;
+    let key = key.map(|key| idempotency(&key, &body));
+    let (orders, single) = match body {
+        Value::Array(items) => {
+            if items.len() > Provisioning::MOST_JOBS {
+                return Err(create_problem(CreateError::TooMany(items.len())));
+            }
+            let orders = items.into_iter().enumerate().map(|(index, item)| order(item, Some(index)));
+            (orders.collect::<Result<Vec<_>, _>>()?, false)
+        }
+        item => (vec![order(item, None)?], true),
+    };
+    let created = app.provisioning.create(orders, key, Actor::Producer).await.map_err(create_problem)?;
+    let (jobs, replayed) = match created {
+        Created::Done { jobs, replayed } => (jobs, replayed),
+        Created::KeyReused => {
+            let detail =
+                "another order was carried out under this idempotency key; choose a new key for a new order";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail));
+        }
+        Created::UnknownAccount { index, account } => {
+            let detail = format!("job {index}: there is no account `{account}`; set it first");
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_account", detail));
+        }
+        Created::UnknownParent { index, parent } => {
+            let detail = format!("job {index}: there is no job `{parent}` that it could come from");
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_parent", detail));
+        }
+    };
+    let mut answer = match (single, jobs.as_slice()) {
+        (true, [CreatedJob { id, created }]) => {
+            let status = if *created && !replayed { StatusCode::CREATED } else { StatusCode::OK };
+            (status, axum::Json(read(&app, id).await?)).into_response()
+        }
+        _ => {
+            let items =
+                jobs.into_iter().map(|job| CreatedShape { id: job.id, created: job.created }).collect();
+            (StatusCode::CREATED, axum::Json(CreatedList { items })).into_response()
+        }
+    };
+    if replayed {
+        answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(answer)
+}
+
+fn order(item: Value, index: Option<usize>) -> Result<NewJob, Problem> {
+    serde_path_to_error::deserialize::<_, Order>(item).map(NewJob::from).map_err(|error| {
+        let path = error.path().to_string();
+        let place = if path == "." { String::new() } else { format!("`{path}`: ") };
+        let job = index.map(|index| format!("job {index}: ")).unwrap_or_default();
+        Problem::bad_request("invalid_request", format!("{job}{place}{}", error.inner()))
+    })
+}
+
+fn idempotency_key(value: &HeaderValue) -> Result<String, Problem> {
+    let key = value
+        .to_str()
+        .ok()
+        .filter(|key| (1..=256).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
+    key.map(ToOwned::to_owned).ok_or_else(|| {
+        Problem::bad_request("invalid_header", "`Idempotency-Key` takes 1 to 256 visible ASCII characters")
+    })
+}
+
+fn create_problem(error: CreateError) -> Problem {
+    match error {
+        CreateError::Store(error) => error.into(),
+        CreateError::TooMany(_) => Problem::bad_request("too_many", error.to_string()),
+        other => Problem::bad_request("invalid_request", other.to_string()),
+    }
+}
+
+async fn read(app: &App, id: &JobId) -> Result<JobReadShape, Problem> {
+    match app.jobs.job(id).await? {
+        Some(job) => Ok(job.into()),
+        None => Err(Refused::NoSuchJob(id.clone()).into()),
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListParameters {
+    /// Only jobs in one of these states, separated by commas.
+    status: Option<String>,
+    /// Only jobs of this queue.
+    queue: Option<String>,
+    /// Only jobs of this command.
+    command: Option<String>,
+    /// Only jobs of this account.
+    account_id: Option<String>,
+    /// Only jobs about this path.
+    full_path: Option<String>,
+    /// Only jobs that this worker holds.
+    worker_id: Option<String>,
+    /// At most so many, 1 to 500.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: Option<u32>,
+    /// Where to go on: the `nextCursor` of the part before.
+    cursor: Option<String>,
+}
+
+/// List jobs
+///
+/// Newest first.
+#[utoipa::path(get, path = "/api/jobs", tag = "producer", params(ListParameters), responses(
+    (status = 200, description = "A part of the list", body = ListShape<JobReadShape>),
+    (status = 400, description = "A parameter is wrong", body = ProblemDocument),
+))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Parameters(parameters): Parameters<ListParameters>,
+) -> Result<axum::Json<ListShape<JobReadShape>>, Problem> {
+    let mut status = Vec::new();
+    for word in parameters.status.iter().flat_map(|list| list.split(',')) {
+        status.extend(paging::parsed::<Status>("status", Some(word.trim().to_owned()))?);
+    }
+    let filter = JobFilter {
+        status,
+        queue: paging::parsed("queue", parameters.queue)?,
+        command: paging::parsed("command", parameters.command)?,
+        account_id: paging::parsed("accountId", parameters.account_id)?,
+        full_path: parameters.full_path,
+        worker_id: paging::parsed("workerId", parameters.worker_id)?,
+    };
+    let (limit, cursor) = (paging::limit(parameters.limit)?, paging::cursor(parameters.cursor)?);
+    let page = app.jobs.jobs(filter, cursor, limit).await?;
+    Ok(axum::Json(ListShape {
+        items: page.items.into_iter().map(JobReadShape::from).collect(),
+        next_cursor: page.next.map(paging::cursor_of),
+    }))
+}
+
+/// Read a job
+#[utoipa::path(get, path = "/api/jobs/{id}", tag = "producer", params(("id" = String, Path, description = "The job")), responses(
+    (status = 200, description = "The job", body = JobReadShape),
+    (status = 404, description = "There is no such job", body = ProblemDocument),
+))]
+pub(crate) async fn show(
+    State(app): State<App>,
+    Id(id): Id<JobId>,
+    Parameters(Empty {}): Parameters<Empty>,
+) -> Result<axum::Json<JobReadShape>, Problem> {
+    read(&app, &id).await.map(axum::Json)
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventParameters {
+    /// At most so many, 1 to 500.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: Option<u32>,
+    /// Where to go on: the `nextCursor` of the part before.
+    cursor: Option<String>,
+}
+
+/// Read a job's history
+///
+/// Oldest first.
+#[utoipa::path(get, path = "/api/jobs/{id}/events", tag = "producer",
+    params(("id" = String, Path, description = "The job"), EventParameters), responses(
+    (status = 200, description = "A part of its history", body = ListShape<EventShape>),
+    (status = 404, description = "There is no such job", body = ProblemDocument),
+))]
+pub(crate) async fn events(
+    State(app): State<App>,
+    Id(id): Id<JobId>,
+    Parameters(parameters): Parameters<EventParameters>,
+) -> Result<axum::Json<ListShape<EventShape>>, Problem> {
+    let (limit, cursor) = (paging::limit(parameters.limit)?, paging::cursor(parameters.cursor)?);
+    let page = app.jobs.events(&id, cursor, limit).await?.ok_or(Refused::NoSuchJob(id))?;
+    Ok(axum::Json(ListShape {
+        items: page.items.into_iter().map(EventShape::from).collect(),
+        next_cursor: page.next.map(paging::cursor_of),
+    }))
+}

@@ -1,0 +1,184 @@
+//! `GET /api/internal/jobs/open`: hands out jobs, and never answers 5xx.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use axum::extract::{Extension, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use reclaimer_domain::name::{Command, QueueName, WorkerId};
+use reclaimer_domain::ports::StoreError;
+use reclaimer_domain::time::rfc3339;
+use reclaimer_domain::wire::JobOnTheWire;
+use reclaimer_provisioning::{Provisioning, Want};
+use serde::{Deserialize, Serialize};
+use tracing::error;
+use utoipa::{IntoParams, ToSchema};
+
+use super::panic_text;
+use crate::extract::Parameters;
+use crate::problem::{Problem, ProblemDocument, retry_after};
+use crate::request_id::RequestId;
+use crate::state::App;
+
+const ERROR_HEADER: HeaderName = HeaderName::from_static("x-reclaimer-error");
+
+/// Beyond the time that the worker waits, provisioning may take no longer than this.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OpenParameters {
+    /// Who takes the jobs; 1 to 128 visible characters. Without one the caller's reports must name the lease.
+    worker_id: Option<String>,
+    /// Only jobs of this queue.
+    queue: Option<String>,
+    /// Only jobs of this command.
+    command: Option<String>,
+    /// The old name of `command`.
+    resource: Option<String>,
+    /// At most so many jobs, 1 to 100.
+    #[param(minimum = 1, maximum = 100, default = 10)]
+    limit: Option<u32>,
+    /// How many seconds to wait for a job to appear, 0 to 60.
+    #[param(minimum = 0, maximum = 60, default = 0)]
+    wait: Option<f64>,
+    /// Only look: nothing is leased.
+    #[param(default = false)]
+    peek: Option<bool>,
+}
+
+/// What a worker gets when provisioning fails, with status 200.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProvisioningFailure {
+    /// Always the same words.
+    #[schema(example = "Job provisioning failed")]
+    error: &'static str,
+    /// What is wrong.
+    message: String,
+    /// When.
+    timestamp: String,
+    /// The request's id.
+    request_id: String,
+    /// The stable word for programs.
+    #[schema(example = "storage_unavailable")]
+    error_type: &'static str,
+    /// Whether asking again can help.
+    retryable: bool,
+    /// When to ask again.
+    retry_after_ms: u64,
+}
+
+/// Take jobs
+///
+/// Leases up to `limit` jobs to the worker; waits up to `wait` seconds for one to appear. When provisioning fails for any
+/// internal reason the answer is 200 with an object instead of an array, and the header `x-reclaimer-error`.
+#[utoipa::path(get, path = "/api/internal/jobs/open", tag = "worker", params(OpenParameters), responses(
+    (status = 200, description = "An array of jobs, each with its lease; or an object that says why there are none", body = ProvisioningFailure),
+    (status = 400, description = "A parameter is wrong", body = ProblemDocument),
+    (status = 401, description = "No valid token", body = ProblemDocument),
+))]
+pub(crate) async fn open(
+    State(app): State<App>,
+    Extension(id): Extension<RequestId>,
+    Parameters(parameters): Parameters<OpenParameters>,
+) -> Result<Response, Problem> {
+    let peek = parameters.peek.unwrap_or(false);
+    let want = want(parameters, &id)?;
+    let patience = want.wait + PATIENCE;
+    let provisioning = async {
+        if peek {
+            return app.provisioning.peek(want.queue, want.command, want.limit).await;
+        }
+        tokio::select! {
+            jobs = app.provisioning.open(want) => jobs,
+            // Whoever waits while the server ends is answered, not cut off.
+            () = app.shutdown.cancelled() => Ok(Vec::new()),
+        }
+    };
+    let outcome = tokio::time::timeout(patience, AssertUnwindSafe(provisioning).catch_unwind()).await;
+    Ok(match outcome {
+        Ok(Ok(Ok(jobs))) => handed_out(jobs),
+        Ok(Ok(Err(error))) => failed(&app, id, &error),
+        Ok(Err(panic)) => {
+            error!(
+                area = "JOB-MANAGER",
+                request_id = id.0,
+                panic = panic_text(&*panic),
+                "provisioning panicked"
+            );
+            failure(&app, id, "internal", "the server met a defect of its own", true, PATIENCE)
+        }
+        Err(_) => failure(&app, id, "timeout", "provisioning took too long", true, PATIENCE),
+    })
+}
+
+fn want(parameters: OpenParameters, id: &RequestId) -> Result<Want, Problem> {
+    let refuse = |name: &str, error: &dyn std::fmt::Display| {
+        Problem::bad_request("invalid_parameter", format!("`{name}`: {error}"))
+    };
+    let worker = match parameters.worker_id {
+        Some(name) => name.parse().map_err(|error| refuse("workerId", &error))?,
+        None => WorkerId::anonymous(&id.0),
+    };
+    let queue = parameters.queue.map(|name| name.parse::<QueueName>()).transpose();
+    let queue = queue.map_err(|error| refuse("queue", &error))?;
+    let command = match (parameters.command, parameters.resource) {
+        (Some(_), Some(_)) => {
+            return Err(refuse("resource", &"it is the old name of `command`; send one of them"));
+        }
+        (command, resource) => command.or(resource).map(|name| name.parse::<Command>()).transpose(),
+    };
+    let command = command.map_err(|error| refuse("command", &error))?;
+    let limit = parameters.limit.unwrap_or(Provisioning::DEFAULT_CLAIMED);
+    if !(1..=Provisioning::MOST_CLAIMED).contains(&limit) {
+        return Err(refuse("limit", &format!("1 to {}, got {limit}", Provisioning::MOST_CLAIMED)));
+    }
+    let wait = parameters.wait.unwrap_or(0.0);
+    let longest = Provisioning::LONGEST_WAIT.as_secs_f64();
+    if !(0.0..=longest).contains(&wait) {
+        return Err(refuse("wait", &format!("0 to {longest} seconds, got {wait}")));
+    }
+    Ok(Want { worker, queue, command, limit, wait: Duration::from_secs_f64(wait) })
+}
+
+fn handed_out(jobs: Vec<JobOnTheWire>) -> Response {
+    axum::Json(jobs).into_response()
+}
+
+fn failed(app: &App, id: RequestId, error: &StoreError) -> Response {
+    let cause = std::error::Error::source(error).map(tracing::field::display);
+    error!(
+        area = "JOB-MANAGER",
+        request_id = id.0,
+        code = error.code(),
+        cause,
+        "job provisioning failed: {error}"
+    );
+    failure(app, id, error.code(), error.to_string(), error.is_transient(), retry_after(error))
+}
+
+fn failure(
+    app: &App,
+    id: RequestId,
+    error_type: &'static str,
+    message: impl Into<String>,
+    retryable: bool,
+    retry_after: Duration,
+) -> Response {
+    let body = ProvisioningFailure {
+        error: "Job provisioning failed",
+        message: message.into(),
+        timestamp: rfc3339(app.clock.now()),
+        request_id: id.0,
+        error_type,
+        retryable,
+        retry_after_ms: u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX),
+    };
+    let mut answer = axum::Json(body).into_response();
+    answer.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static(error_type));
+    answer
+}

@@ -1,0 +1,48 @@
+//! Which part of a list is wanted.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use crate::problem::Problem;
+
+/// Items of a part unless asked otherwise, and at most.
+const DEFAULT: u32 = 50;
+const MOST: u32 = 500;
+
+/// Checks a `limit`.
+pub(super) fn limit(limit: Option<u32>) -> Result<u32, Problem> {
+    match limit.unwrap_or(DEFAULT) {
+        limit @ 1..=MOST => Ok(limit),
+        other => {
+            let detail = format!("`limit`: 1 to {MOST}, got {other}");
+            Err(Problem::bad_request("invalid_parameter", detail))
+        }
+    }
+}
+
+/// Reads a parameter that is a name, a status or the like.
+pub(super) fn parsed<T: FromStr<Err: Display>>(
+    name: &'static str,
+    text: Option<String>,
+) -> Result<Option<T>, Problem> {
+    let refuse = |error: T::Err| Problem::bad_request("invalid_parameter", format!("`{name}`: {error}"));
+    text.map(|text| text.parse()).transpose().map_err(refuse)
+}
+
+/// Writes a cursor: the place in hexadecimal, so that nobody takes it for something to make up.
+pub(super) fn cursor_of(place: impl Display) -> String {
+    hex::encode(place.to_string())
+}
+
+/// Reads a cursor.
+pub(super) fn cursor<T: FromStr>(text: Option<String>) -> Result<Option<T>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let place = hex::decode(&text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    match place.and_then(|place| place.parse().ok()) {
+        Some(place) => Ok(Some(place)),
+        None => Err(Problem::bad_request(
+            "invalid_parameter",
+            "`cursor`: send the `nextCursor` of the part before, as it is",
+        )),
+    }
+}
