@@ -1,0 +1,270 @@
+//! `reclaimer doctor`: checks what on-call would check, and says what to do about each finding.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use bytesize::ByteSize;
+use chrono::{DateTime, TimeDelta, Utc};
+use reclaimer_domain::ports::Clock;
+use reclaimer_persistence::{maintenance, migrate};
+use serde::Serialize;
+
+use super::Common;
+use crate::client::{Client, Refusal};
+use crate::config::Settings;
+use crate::data_dir::{ADMIN_TOKEN, WORKER_TOKEN, read_addresses};
+use crate::system::SystemClock;
+use crate::wiring::database_file;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    Warning,
+    Problem,
+}
+
+/// What one check found.
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    verdict: Verdict,
+    found: String,
+    /// What to do about it; empty when nothing.
+    advice: String,
+}
+
+impl Finding {
+    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+        Self { check, verdict: Verdict::Ok, found: found.into(), advice: String::new() }
+    }
+
+    fn warning(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { check, verdict: Verdict::Warning, found: found.into(), advice: advice.into() }
+    }
+
+    fn problem(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { check, verdict: Verdict::Problem, found: found.into(), advice: advice.into() }
+    }
+}
+
+pub(super) async fn run(common: &Common) -> Result<ExitCode> {
+    let (settings, output) = (common.load()?.settings, common.output());
+    let file = database_file(&settings)?;
+    let mut findings = database(&file);
+    findings.push(disk(&file, &settings));
+    findings.push(secrets(&settings.server.data_dir));
+    findings.extend(sockets(&settings.server.data_dir));
+    findings.extend(server(common).await);
+    if output.is_json() {
+        output.json(&findings)?;
+    } else {
+        let rows = findings.iter().map(|finding| {
+            let mark = match finding.verdict {
+                Verdict::Ok => "✔",
+                Verdict::Warning => "!",
+                Verdict::Problem => "✘",
+            };
+            vec![mark.to_owned(), finding.check.to_owned(), finding.found.clone(), finding.advice.clone()]
+        });
+        output.table(&["", "check", "found", "what to do"], rows)?;
+    }
+    let well = findings.iter().all(|finding| finding.verdict != Verdict::Problem);
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The database's file: its soundness, its tables, what lies in it.
+fn database(file: &Path) -> Vec<Finding> {
+    if !file.exists() {
+        let found = format!("{} does not exist", file.display());
+        return vec![Finding::warning(
+            "database",
+            found,
+            "start the server, which makes it, or name its folder with --data",
+        )];
+    }
+    let mut findings = Vec::new();
+    findings.push(match maintenance::integrity(file) {
+        Ok(problems) if problems.is_empty() => Finding::ok("integrity", "the database is sound"),
+        Ok(problems) => {
+            let advice = "stop the server, keep a copy of the file, and restore the latest backup";
+            Finding::problem("integrity", problems.join("; "), advice)
+        }
+        Err(error) => {
+            Finding::problem("integrity", error.to_string(), "see the reason; the file must be readable")
+        }
+    });
+    findings.push(match migrate::pending(file) {
+        Ok(pending) if pending.is_empty() => Finding::ok("migrations", "none is pending"),
+        Ok(pending) => Finding::problem("migrations", pending.join(", "), "run `reclaimer migrate`"),
+        Err(error) => {
+            Finding::problem("migrations", error.to_string(), "run the version of reclaimer that made it")
+        }
+    });
+    match maintenance::inspect(file) {
+        Ok(seen) => {
+            let count = |status: &str| {
+                seen.jobs.iter().find(|(name, _)| name == status).map_or(0, |(_, count)| *count)
+            };
+            let all: Vec<String> =
+                seen.jobs.iter().map(|(status, count)| format!("{count} {status}")).collect();
+            let all = if all.is_empty() { "no jobs".to_owned() } else { all.join(", ") };
+            findings.push(Finding::ok("jobs", format!("{all}; SQLite {}", seen.engine)));
+            findings.push(match seen.overdue_leases {
+                0 => Finding::ok("stuck jobs", "no lease is overdue"),
+                overdue => Finding::problem(
+                    "stuck jobs",
+                    format!("{overdue} running jobs have a lease that ended more than a minute ago"),
+                    "is the server running, and recovery enabled? `reclaimer recover --type stuck` takes them back now",
+                ),
+            });
+            if count("quarantined") > 0 {
+                findings.push(Finding::warning(
+                    "quarantine",
+                    format!("{} jobs wait for a person", count("quarantined")),
+                    "`reclaimer jobs list --status quarantined`, then `jobs release` or `jobs cancel`",
+                ));
+            }
+        }
+        Err(error) => findings.push(Finding::problem("jobs", error.to_string(), "run `reclaimer migrate`")),
+    }
+    findings
+}
+
+fn disk(file: &Path, settings: &Settings) -> Finding {
+    let folder = file.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    match rustix::fs::statvfs(folder) {
+        Ok(room) => {
+            let free = ByteSize::b(room.f_bavail.saturating_mul(room.f_frsize));
+            let (shown, least) = (free.display().iec(), settings.database.min_free);
+            if free < least {
+                let advice = format!(
+                    "free space, or lower database.min_free (now {}); no new jobs are taken",
+                    least.display().iec()
+                );
+                Finding::problem("disk", format!("{shown} free"), advice)
+            } else {
+                Finding::ok("disk", format!("{shown} free"))
+            }
+        }
+        Err(error) => Finding::problem("disk", error.to_string(), "check the data folder's permissions"),
+    }
+}
+
+/// Whether the files with tokens are their owner's alone.
+fn secrets(data_dir: &Path) -> Finding {
+    let open = [ADMIN_TOKEN, WORKER_TOKEN]
+        .into_iter()
+        .map(|name| data_dir.join(name))
+        .find(|path| std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o077 != 0));
+    match open {
+        None => Finding::ok("token files", "nobody else can read them"),
+        Some(path) => {
+            let found = format!("others may read {}", path.display());
+            Finding::problem(
+                "token files",
+                found,
+                format!("chmod 600 {}; then change the token", path.display()),
+            )
+        }
+    }
+}
+
+/// The sockets that a running server wrote down.
+fn sockets(data_dir: &Path) -> Vec<Finding> {
+    let addresses = read_addresses(data_dir).unwrap_or_default();
+    let paths = addresses.iter().filter_map(|address| address.strip_prefix("unix:"));
+    paths.map(|path| socket(Path::new(path))).collect()
+}
+
+fn socket(path: &Path) -> Finding {
+    let shown = path.display();
+    match (std::fs::metadata(path), std::os::unix::net::UnixStream::connect(path)) {
+        (Ok(found), Ok(_)) if found.permissions().mode() & 0o077 == 0 => {
+            Finding::ok("socket", format!("{shown} answers, and is its owner's alone"))
+        }
+        (Ok(_), Ok(_)) => {
+            let advice = "only the users in auth.socket_uids are served, but chmod 600 keeps the rest from connecting at all";
+            Finding::warning("socket", format!("{shown} answers, and others may connect"), advice)
+        }
+        (_, Err(error)) => Finding::problem(
+            "socket",
+            format!("{shown}: {error}"),
+            "is the server running? Start it again; it replaces a dead socket",
+        ),
+        (Err(error), Ok(_)) => {
+            Finding::warning("socket", format!("{shown}: {error}"), "check the folder's permissions")
+        }
+    }
+}
+
+/// The running server: whether it can serve, and whether its clock is ours.
+async fn server(common: &Common) -> Vec<Finding> {
+    let client = match common.client() {
+        Ok(client) => client,
+        Err(error) => {
+            return vec![Finding::warning("server", format!("{error:#}"), "start it with `reclaimer serve`")];
+        }
+    };
+    let mut findings = Vec::new();
+    findings.push(match client.get(&["readyz"]).await {
+        Ok(_) => Finding::ok("server", format!("{} is ready", client.base())),
+        Err(error) => {
+            let refused = error.downcast_ref::<Refusal>().is_some();
+            let advice = if refused {
+                "see the reason; it heals by itself when the cause goes"
+            } else {
+                "start it again"
+            };
+            Finding::problem("server", format!("{error:#}"), advice)
+        }
+    });
+    findings.extend(clock(&client).await);
+    findings
+}
+
+/// Beyond this, leases and schedules are off by more than they should be.
+const SKEW: TimeDelta = TimeDelta::seconds(5);
+
+async fn clock(client: &Client) -> Option<Finding> {
+    let before = SystemClock.now();
+    let theirs = client.date().await?;
+    Some(skew(before, theirs, SystemClock.now()))
+}
+
+/// What it means that the server's clock said `theirs` between two looks at ours. Its answer has whole seconds.
+fn skew(before: DateTime<Utc>, theirs: DateTime<Utc>, after: DateTime<Utc>) -> Finding {
+    let off = if theirs < before { before - theirs } else { (theirs - after).max(TimeDelta::zero()) };
+    if off > SKEW {
+        let found = format!("this machine's clock and the server's are {} s apart", off.num_seconds());
+        return Finding::warning("clock", found, "set both by NTP; leases and schedules go by the server's");
+    }
+    Finding::ok("clock", "this machine's and the server's agree")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_that_are_apart_are_told() {
+        let at = |second: i64| DateTime::from_timestamp(1_700_000_000 + second, 0).unwrap();
+        let verdict = |theirs| skew(at(0), at(theirs), at(2)).verdict;
+        assert_eq!(
+            [-6, -5, 1, 7, 8].map(verdict),
+            [Verdict::Warning, Verdict::Ok, Verdict::Ok, Verdict::Ok, Verdict::Warning]
+        );
+    }
+
+    #[test]
+    fn a_missing_database_is_no_disaster() {
+        let folder = tempfile::tempdir().unwrap();
+        let findings = database(&folder.path().join("none.db"));
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].verdict, Verdict::Warning);
+    }
+}

@@ -1,0 +1,125 @@
+//! `reclaimer serve`.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use reclaimer_server::{Address, Auth, Listeners};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::Common;
+use crate::config::{Flags, Settings, load};
+use crate::data_dir::{ADMIN_TOKEN, DataDir, WORKER_TOKEN};
+use crate::logging;
+use crate::system::{EndSignals, Seed, SystemClock};
+use crate::wiring::{self, Outside};
+
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Args {
+    /// Where to listen: IP:PORT or unix:PATH; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+}
+
+/// Serves until SIGTERM or SIGINT; a second one ends without waiting.
+pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
+    let settings = load(&Flags { listen: args.listen, ..common.flags() })?.settings;
+    logging::start(&settings);
+    let mut signals = EndSignals::listen()?;
+    let data = DataDir::take(&settings.server.data_dir)?;
+    let listeners = Listeners::bind(&settings.server.addresses()?).await?;
+    let addresses = listeners.addresses().to_vec();
+    let shutdown = CancellationToken::new();
+    let outside = Outside {
+        clock: Arc::new(SystemClock),
+        seed: Seed::fresh()?,
+        auth: auth(&settings, &data)?,
+        listeners,
+        shutdown: shutdown.clone(),
+    };
+    let graph = wiring::build(&settings, outside)?;
+    data.write_addresses(&addresses)?;
+    greet(&settings, &data, &addresses);
+
+    let mut server = tokio::spawn(graph.run());
+    let reason = tokio::select! {
+        signal = signals.next() => signal,
+        ended = &mut server => {
+            ended.context("the server ended by a panic")?;
+            anyhow::bail!("the server ended by itself");
+        }
+    };
+    info!(area = "JOB-MANAGER", reason, "the server ends: no more requests, what runs is finished");
+    shutdown.cancel();
+    let in_order = tokio::select! {
+        served = &mut server => served.context("the server ended by a panic")?.in_order,
+        signal = signals.next() => {
+            warn!(area = "JOB-MANAGER", reason = signal, "the server ends at once, without waiting for what runs");
+            false
+        }
+    };
+    data.remove_addresses();
+    if in_order {
+        info!(area = "JOB-MANAGER", reason, "the server has ended in order");
+        return Ok(ExitCode::SUCCESS);
+    }
+    warn!(
+        area = "JOB-MANAGER",
+        reason, "some requests were cut off; what they wrote is kept, their jobs come back"
+    );
+    Ok(ExitCode::FAILURE)
+}
+
+fn auth(settings: &Settings, data: &DataDir) -> Result<Auth> {
+    let digests = |configured: &[String], file: &str| -> Result<Vec<[u8; 32]>> {
+        if configured.is_empty() {
+            return Ok(vec![data.token(file)?]);
+        }
+        configured
+            .iter()
+            .map(|digest| {
+                hex::decode(digest)?.try_into().map_err(|_| anyhow::anyhow!("a digest has 32 bytes"))
+            })
+            .collect()
+    };
+    let own_uid = || vec![nix::unistd::geteuid().as_raw()];
+    Ok(Auth {
+        admin: digests(&settings.auth.admin_token_sha256, ADMIN_TOKEN)?,
+        worker: digests(&settings.auth.worker_token_sha256, WORKER_TOKEN)?,
+        socket_uids: settings.auth.socket_uids.clone().unwrap_or_else(own_uid),
+    })
+}
+
+/// Says where the server listens and where the tokens lie, never the tokens.
+fn greet(settings: &Settings, data: &DataDir, addresses: &[Address]) {
+    let listen: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    info!(
+        area = "JOB-MANAGER",
+        listen = listen.join(" "),
+        version = env!("CARGO_PKG_VERSION"),
+        database = settings.database.address(&settings.server.data_dir),
+        "the server is up"
+    );
+    if !std::io::stdout().is_terminal() {
+        return;
+    }
+    let mut lines = String::new();
+    for address in addresses {
+        let scheme = if matches!(address, Address::Tcp(_)) { "http://" } else { "" };
+        lines.push_str(&format!("Listening on {scheme}{address}\n"));
+    }
+    let path = data.path().display();
+    if settings.auth.admin_token_sha256.is_empty() {
+        lines.push_str(&format!("Admin token  in {path}/{ADMIN_TOKEN}\n"));
+    }
+    if settings.auth.worker_token_sha256.is_empty() {
+        lines.push_str(&format!("Worker token in {path}/{WORKER_TOKEN}\n"));
+    }
+    if let Some(Address::Tcp(address)) = addresses.iter().find(|address| matches!(address, Address::Tcp(_))) {
+        lines.push_str(&format!("Documentation on http://{address}{}\n", crate::docs_site::ROOT));
+    }
+    // A terminal that is gone needs no greeting.
+    drop(write!(std::io::stdout(), "{lines}"));
+}

@@ -1,0 +1,182 @@
+//! A client of a running server's API, with an admin's token.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use chrono::{DateTime, Utc};
+use reqwest::Method;
+use serde_json::Value;
+use url::Url;
+
+use crate::data_dir::{ADMIN_TOKEN, read_addresses};
+
+/// A server that takes longer than this to answer will not.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Asks a server.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: String,
+}
+
+/// The server said no, and why.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    code: String,
+    detail: String,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.detail, self.code)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Client {
+    /// A client of the server at this address.
+    pub(crate) fn new(base: Url, token: String) -> Result<Self> {
+        if base.cannot_be_a_base() || !["http", "https"].contains(&base.scheme()) {
+            bail!("`{base}` is no address of a server; write e.g. http://127.0.0.1:7400");
+        }
+        Ok(Self { http: reqwest::Client::builder().timeout(PATIENCE).build()?, base, token })
+    }
+
+    /// A client of the server that runs on this data folder.
+    pub(crate) fn of(data_dir: &Path, token: Option<String>) -> Result<Self> {
+        let addresses = read_addresses(data_dir)?;
+        let token = match token {
+            Some(token) => token,
+            None => {
+                let path = data_dir.join(ADMIN_TOKEN);
+                let text = std::fs::read_to_string(&path).with_context(|| {
+                    format!(
+                        "cannot read the admin token from {}; set RECLAIMER_TOKEN instead",
+                        path.display()
+                    )
+                })?;
+                text.trim().to_owned()
+            }
+        };
+        if let Some(tcp) = addresses.iter().find(|address| !address.starts_with("unix:")) {
+            return Self::new(format!("http://{}/", reachable(tcp)).parse()?, token);
+        }
+        let socket = addresses.iter().find_map(|address| address.strip_prefix("unix:"));
+        let socket = PathBuf::from(socket.context("the server listens nowhere")?);
+        let http = reqwest::Client::builder().timeout(PATIENCE).unix_socket(socket).build()?;
+        Ok(Self { http, base: "http://localhost/".parse()?, token })
+    }
+
+    /// The server's address.
+    pub(crate) fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// Asks for the resource of these path segments.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        segments: &[&str],
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<Value> {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear().extend(segments);
+        }
+        let mut request = self.http.request(method, url).query(query);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.send(request).await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value> {
+        let answer = request
+            .bearer_auth(&self.token)
+            .send()
+            .await
+            .map_err(reqwest::Error::without_url)
+            .with_context(|| format!("the server at {} cannot be reached", self.base))?;
+        let status = answer.status();
+        let body = answer.json::<Value>().await.unwrap_or_default();
+        if status.is_success() {
+            return Ok(body);
+        }
+        let text = |key: &str| body[key].as_str().map(ToOwned::to_owned);
+        Err(Refusal {
+            code: text("code").unwrap_or_else(|| status.to_string()),
+            detail: text("detail").unwrap_or_else(|| "the server gave no reason".to_owned()),
+        }
+        .into())
+    }
+
+    /// Creates jobs, once, however often it is asked for under this key.
+    pub(crate) async fn create_once(&self, order: &Value, key: &str) -> Result<Value> {
+        let mut url = self.base.clone();
+        url.set_path("/api/jobs");
+        let request = self.http.post(url).header("idempotency-key", key).json(order);
+        self.send(request).await
+    }
+
+    /// The time that the server's answers carry.
+    pub(crate) async fn date(&self) -> Option<DateTime<Utc>> {
+        let mut url = self.base.clone();
+        url.set_path("/healthz");
+        let answer = self.http.get(url).send().await.ok()?;
+        let text = answer.headers().get(reqwest::header::DATE)?.to_str().ok()?;
+        Some(DateTime::parse_from_rfc2822(text).ok()?.to_utc())
+    }
+
+    /// Reads a resource.
+    pub(crate) async fn get(&self, segments: &[&str]) -> Result<Value> {
+        self.ask(Method::GET, segments, &[], None).await
+    }
+
+    /// Reads every item of a list, part by part.
+    pub(crate) async fn all(&self, segments: &[&str], query: &[(&str, String)]) -> Result<Vec<Value>> {
+        let mut query = query.to_vec();
+        query.push(("limit", "500".to_owned()));
+        let mut items = Vec::new();
+        loop {
+            let answer = self.ask(Method::GET, segments, &query, None).await?;
+            items.extend(answer["items"].as_array().into_iter().flatten().cloned());
+            let Some(next) = answer["nextCursor"].as_str() else { return Ok(items) };
+            query.retain(|(name, _)| *name != "cursor");
+            query.push(("cursor", next.to_owned()));
+        }
+    }
+}
+
+/// A server that listens on every address is reached on this machine's own.
+fn reachable(address: &str) -> String {
+    match address.parse::<std::net::SocketAddr>() {
+        Ok(socket) if socket.ip().is_unspecified() && socket.is_ipv4() => {
+            format!("127.0.0.1:{}", socket.port())
+        }
+        Ok(socket) if socket.ip().is_unspecified() => format!("[::1]:{}", socket.port()),
+        Ok(_) | Err(_) => address.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_every_address_is_reached_on_ours() {
+        let addresses = ["0.0.0.0:1", "[::]:2", "10.0.0.1:3"].map(reachable);
+        assert_eq!(addresses, ["127.0.0.1:1", "[::1]:2", "10.0.0.1:3"]);
+    }
+
+    #[test]
+    fn only_http_addresses_are_servers() {
+        for text in ["ftp://x/", "mailto:x", "unix:x"] {
+            assert!(Client::new(text.parse().unwrap(), String::new()).is_err(), "{text}");
+        }
+    }
+}

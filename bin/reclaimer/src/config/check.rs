@@ -1,0 +1,103 @@
+//! What a value may be.
+
+use std::time::Duration;
+
+use super::settings::Settings;
+
+/// Whether one key's value has the right type, told by the settings themselves.
+pub(super) fn parses(merged: &config::Config, name: &str) -> Result<(), String> {
+    let Ok(value) = merged.get::<config::Value>(name) else { return Ok(()) };
+    let alone = config::Config::builder().set_override(name, value).and_then(|builder| builder.build());
+    let parsed = alone.and_then(config::Config::try_deserialize::<Settings>);
+    parsed.map(drop).map_err(|error| match error {
+        config::ConfigError::Type { unexpected, expected, .. } => {
+            format!("{expected} is needed, got {unexpected}")
+        }
+        config::ConfigError::At { error, .. } => error.to_string(),
+        other => other.to_string(),
+    })
+}
+
+/// The longest time that anything may take: ten years.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// Whether every value is one that can work; otherwise the key, and what is allowed.
+pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)> {
+    let Settings { server, database, auth, provisioning, discovery, oauth, recovery, .. } = settings;
+    addresses(settings)?;
+    at_least_one("server.connections", server.connections as u64, 1_000_000)?;
+    if database.sqlite_path(&server.data_dir).is_none() {
+        return Err(("database.url", "sqlite://PATH is what this version knows".to_owned()));
+    }
+    digests("auth.admin_token_sha256", &auth.admin_token_sha256)?;
+    digests("auth.worker_token_sha256", &auth.worker_token_sha256)?;
+    for (name, length, shortest) in [
+        ("server.shutdown_grace", server.shutdown_grace, Duration::ZERO),
+        ("provisioning.lease", provisioning.lease, Duration::from_millis(100)),
+        ("provisioning.refresh_before", provisioning.refresh_before, Duration::ZERO),
+        ("discovery.fresh_for", discovery.fresh_for, Duration::ZERO),
+        ("recovery.startup_delay", recovery.startup_delay, Duration::ZERO),
+        ("recovery.interval", recovery.interval, Duration::from_millis(100)),
+        ("recovery.lease_check", recovery.lease_check, Duration::from_millis(10)),
+        ("recovery.drain_pause", recovery.drain_pause, Duration::from_millis(10)),
+        ("recovery.spread", recovery.spread, Duration::ZERO),
+        ("recovery.stuck_after", recovery.stuck_after, Duration::ZERO),
+        ("recovery.reclaim_grace", recovery.reclaim_grace, Duration::ZERO),
+    ] {
+        if !(shortest..=LONGEST).contains(&length) {
+            let words = humantime::format_duration;
+            return Err((
+                name,
+                format!("from {} to {}, got {}", words(shortest), words(LONGEST), words(length)),
+            ));
+        }
+    }
+    at_least_one("recovery.batch_size", recovery.batch_size.into(), 10_000)?;
+    at_least_one("recovery.poison_after", recovery.poison_after.into(), 1_000_000)?;
+    for (name, number) in [
+        ("recovery.budget_ratio", recovery.budget_ratio),
+        ("recovery.budget_per_second", recovery.budget_per_second),
+    ] {
+        if number.is_nan() || number < 0.0 {
+            return Err((name, format!("a number of at least 0, got {number}")));
+        }
+    }
+    if recovery.stuck.iter().any(|stuck| stuck.queue.is_none() && stuck.command.is_none()) {
+        return Err(("recovery.stuck", "each table names a `queue`, a `command`, or both".to_owned()));
+    }
+    let both =
+        oauth.provider.iter().find(|one| one.client_secret.is_some() && one.client_secret_file.is_some());
+    if let Some(provider) = both {
+        let id = &provider.id;
+        return Err((
+            "oauth.provider",
+            format!("`{id}` has a client_secret and a client_secret_file; leave one out"),
+        ));
+    }
+    Ok(())
+}
+
+fn addresses(settings: &Settings) -> Result<(), (&'static str, String)> {
+    match settings.server.addresses() {
+        Ok(addresses) if addresses.is_empty() => Err(("server.listen", "at least one address".to_owned())),
+        Ok(_) => Ok(()),
+        Err(error) => Err(("server.listen", error.to_string())),
+    }
+}
+
+fn at_least_one(name: &'static str, number: u64, most: u64) -> Result<(), (&'static str, String)> {
+    if (1..=most).contains(&number) {
+        return Ok(());
+    }
+    Err((name, format!("a whole number from 1 to {most}, got {number}")))
+}
+
+fn digests(name: &'static str, digests: &[String]) -> Result<(), (&'static str, String)> {
+    let wrong = digests.iter().any(|digest| hex::decode(digest).map_or(0, |bytes| bytes.len()) != 32);
+    if wrong {
+        let allowed =
+            "the SHA-256 of a token, 64 hexadecimal digits: printf %s \"$TOKEN\" | sha256sum".to_owned();
+        return Err((name, allowed));
+    }
+    Ok(())
+}

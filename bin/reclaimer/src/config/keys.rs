@@ -1,0 +1,165 @@
+//! Everything that can be set, with what it means: the one list behind the check for unknown keys, `reclaimer config` and
+//! the reference page.
+
+/// How a key is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// One value.
+    One,
+    /// A list; in the environment separated by commas.
+    List,
+    /// A list of tables (`[[…]]`), which the environment cannot carry.
+    Tables(&'static [&'static str]),
+}
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    /// `section.key`.
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// For the reference page, as Markdown.
+    pub(super) meaning: &'static str,
+}
+
+const fn one(name: &'static str, meaning: &'static str) -> Key {
+    Key { name, kind: Kind::One, meaning }
+}
+
+const fn list(name: &'static str, meaning: &'static str) -> Key {
+    Key { name, kind: Kind::List, meaning }
+}
+
+/// All of them, in the order of the reference page.
+pub(super) const KEYS: &[Key] = &[
+    one(
+        "server.data_dir",
+        "where everything lives that the server owns; made with mode 0700. Also `--data DIR`",
+    ),
+    list(
+        "server.listen",
+        "`IP:PORT` or `unix:PATH`, one or several; port 0 takes a free one. What is really listened on stands in \
+         `listen` in the data folder",
+    ),
+    list(
+        "server.allowed_hosts",
+        "names beside the loopback ones under which the server may be called over TCP; others are refused with 421",
+    ),
+    one("server.connections", "at most so many connections at once; further ones wait"),
+    one("server.shutdown_grace", "at the end, running requests get so long to finish"),
+    one("database.url", "`sqlite://PATH`; unset: `reclaimer.db` in the data folder"),
+    one("database.durability", "`full` survives a loss of power, `normal` only a crash of the process"),
+    one("database.min_free", "with less room than this on the disk no new jobs are taken; reports still are"),
+    list(
+        "auth.admin_token_sha256",
+        "SHA-256 of the admin token, in hexadecimal; two are valid while a token is changed. Unset: a token is made on \
+         the first start, in `admin.token` in the data folder",
+    ),
+    list("auth.worker_token_sha256", "the same for the workers' token, `worker.token`"),
+    list("auth.socket_uids", "users who may call over a Unix socket, as workers; unset: the server's own"),
+    one("provisioning.lease", "how long a job is leased unless its worker is heard of"),
+    one(
+        "provisioning.refresh_before",
+        "an access token that ends within this time is refreshed before it is handed out",
+    ),
+    one("discovery.fresh_for", "discovery starts nothing new when the last one finished within this time"),
+    one("discovery.command", "the command of discovery jobs"),
+    list("discovery.group", "the commands that each group found asks for"),
+    list("discovery.project", "the commands that each project found asks for"),
+    Key {
+        name: "oauth.provider",
+        kind: Kind::Tables(&["id", "token_url", "client_id", "client_secret", "client_secret_file"]),
+        meaning: "`[[oauth.provider]]` with `id`, `token_url`, `client_id` and, for a confidential client, \
+                  `client_secret_file` or `client_secret`: where accounts of this provider are refreshed",
+    },
+    one("recovery.enabled", "whether recovery runs by itself; runs on demand happen either way"),
+    one("recovery.startup_delay", "from the start to the startup run"),
+    one("recovery.interval", "between periodic runs"),
+    one("recovery.lease_check", "between two looks for expired leases"),
+    one("recovery.batch_size", "at most so many jobs change in one cycle"),
+    one("recovery.drain_pause", "between a full cycle and the next"),
+    one("recovery.spread", "the jobs of a full batch become due spread over this time"),
+    one("recovery.stuck_after", "a running job that nobody mentioned for so long is stuck; `0s` = never"),
+    Key {
+        name: "recovery.stuck",
+        kind: Kind::Tables(&["queue", "command", "after"]),
+        meaning: "`[[recovery.stuck]]` with `queue`, `command` or both, and `after`: another limit for those jobs; the \
+                  first that fits counts",
+    },
+    one("recovery.reclaim_grace", "how long leases are held on after our own absence"),
+    one("recovery.poison_after", "leases lost in a row without a report until a job is quarantined"),
+    one("recovery.max_recoveries", "how often a failed job is recovered"),
+    one("recovery.budget_ratio", "per job claimed within a minute, recovery may queue so many again …"),
+    one("recovery.budget_per_second", "… and so many a second on top; the rest waits"),
+    one("log.format", "`pretty`, `json`, or `auto`: pretty on a terminal"),
+    one("log.level", "`error`, `warn`, `info`, `debug` or `trace`"),
+];
+
+/// The key of this name.
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The name of a key's variable.
+pub(super) fn variable(name: &str) -> String {
+    format!("RECLAIMER_{}", name.replace('.', "__").to_uppercase())
+}
+
+/// The known name nearest to an unknown one, where one is near enough to have been meant.
+pub(super) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|name| (strsim::damerau_levenshtein(unknown, name), name))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, name)| *distance <= 2.max(name.len() / 3))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::super::show::{display, flatten};
+    use super::*;
+
+    #[test]
+    fn the_list_and_the_settings_name_the_same_keys() {
+        let settings = serde_json::to_value(Settings::default()).unwrap();
+        let mut of_settings: Vec<String> = flatten(&settings).into_iter().map(|(name, _)| name).collect();
+        let mut of_list: Vec<String> = KEYS.iter().map(|key| key.name.to_owned()).collect();
+        of_settings.sort();
+        of_list.sort();
+        assert_eq!(of_list, of_settings);
+    }
+
+    #[test]
+    fn a_slip_finds_the_key_that_was_meant() {
+        let names = || KEYS.iter().map(|key| key.name);
+        assert_eq!(nearest("recovery.max_recovries", names()), Some("recovery.max_recoveries"));
+        assert_eq!(nearest("server.port", names()), None);
+    }
+
+    #[test]
+    fn the_reference_page_is_this_list() {
+        let defaults = serde_json::to_value(Settings::default()).unwrap();
+        let defaults: std::collections::BTreeMap<String, serde_json::Value> =
+            flatten(&defaults).into_iter().collect();
+        let mut page = include_str!("page_head.md").to_owned();
+        for key in KEYS {
+            let default = display(&defaults[key.name]);
+            let default = if default.is_empty() { "–".to_owned() } else { format!("`{default}`") };
+            let variable = match key.kind {
+                Kind::Tables(_) => "–".to_owned(),
+                Kind::One | Kind::List => format!("`{}`", variable(key.name)),
+            };
+            page.push_str(&format!("| `{}` | {default} | {} | {variable} |\n", key.name, key.meaning));
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/configuration.md");
+        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        let stored = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            stored == page,
+            "docs/reference/configuration.md is not up to date: run with UPDATE_SNAPSHOTS=1"
+        );
+    }
+}

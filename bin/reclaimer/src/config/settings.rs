@@ -1,0 +1,355 @@
+//! The settings, as plain data with their defaults.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use reclaimer_domain::area::SpawnRules;
+use reclaimer_domain::name::{AreaKind, Command, ProviderId, QueueName, Quoted};
+use reclaimer_domain::policy::{Policy, StuckLimits, StuckOverride};
+use reclaimer_persistence::Durability;
+use reclaimer_server::Address;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// Declares a choice between words, whose refusal names them all.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal),* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+        #[serde(try_from = "String")]
+        pub(crate) enum $name { $($variant),* }
+
+        impl $name {
+            /// The word.
+            pub(crate) fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                match text.as_str() {
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err(format!("one of {}, got `{text}`", Quoted(&[$($word),*]))),
+                }
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    };
+}
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(crate) server: Server,
+    pub(crate) database: Database,
+    pub(crate) auth: Auth,
+    pub(crate) provisioning: Provisioning,
+    pub(crate) discovery: Discovery,
+    pub(crate) oauth: OAuth,
+    pub(crate) recovery: Recovery,
+    pub(crate) log: Log,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Server {
+    pub(crate) data_dir: PathBuf,
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) listen: Vec<String>,
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) connections: usize,
+    #[serde(with = "humantime_serde")]
+    pub(crate) shutdown_grace: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./data"),
+            listen: vec!["127.0.0.1:7400".to_owned()],
+            allowed_hosts: Vec::new(),
+            connections: 1_024,
+            shutdown_grace: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Server {
+    /// Where to listen.
+    pub(crate) fn addresses(&self) -> Result<Vec<Address>, reclaimer_server::InvalidAddress> {
+        self.listen.iter().map(|text| text.parse()).collect()
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Database {
+    pub(crate) url: Option<String>,
+    pub(crate) durability: DurabilityWord,
+    pub(crate) min_free: ByteSize,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: None, durability: DurabilityWord::Full, min_free: ByteSize::mib(64) }
+    }
+}
+
+/// The scheme of SQLite's addresses.
+const SQLITE: &str = "sqlite://";
+
+impl Database {
+    /// The database's address.
+    pub(crate) fn address(&self, data_dir: &Path) -> String {
+        let own = || format!("{SQLITE}{}", data_dir.join("reclaimer.db").display());
+        self.url.clone().unwrap_or_else(own)
+    }
+
+    /// The file of a SQLite address; `None` when the address is another engine's.
+    pub(crate) fn sqlite_path(&self, data_dir: &Path) -> Option<PathBuf> {
+        match &self.url {
+            None => Some(data_dir.join("reclaimer.db")),
+            Some(url) => url.strip_prefix(SQLITE).filter(|path| !path.is_empty()).map(PathBuf::from),
+        }
+    }
+}
+
+words! {
+    /// What a commit survives.
+    DurabilityWord { Full = "full", Normal = "normal" }
+}
+
+impl From<DurabilityWord> for Durability {
+    fn from(word: DurabilityWord) -> Self {
+        match word {
+            DurabilityWord::Full => Self::Full,
+            DurabilityWord::Normal => Self::Normal,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Auth {
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) admin_token_sha256: Vec<String>,
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) worker_token_sha256: Vec<String>,
+    pub(crate) socket_uids: Option<Vec<u32>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Provisioning {
+    #[serde(with = "humantime_serde")]
+    pub(crate) lease: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) refresh_before: Duration,
+}
+
+impl Default for Provisioning {
+    fn default() -> Self {
+        let library = reclaimer_provisioning::Config::default();
+        Self { lease: library.lease, refresh_before: library.refresh_before }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Discovery {
+    #[serde(with = "humantime_serde")]
+    pub(crate) fresh_for: Duration,
+    pub(crate) command: Command,
+    pub(crate) group: Vec<Command>,
+    pub(crate) project: Vec<Command>,
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        let library = reclaimer_provisioning::Config::default();
+        let commands = |kind: &str| {
+            let kind = kind.parse::<AreaKind>();
+            kind.map(|kind| library.spawn.commands(&kind).to_vec()).unwrap_or_default()
+        };
+        Self {
+            fresh_for: library.fresh_for,
+            group: commands("group"),
+            project: commands("project"),
+            command: library.discovery_command,
+        }
+    }
+}
+
+impl Discovery {
+    /// Which commands each kind of area asks for.
+    pub(crate) fn spawn_rules(&self) -> SpawnRules {
+        let kinds = [("group", &self.group), ("project", &self.project)];
+        let table: BTreeMap<AreaKind, Vec<Command>> = kinds
+            .into_iter()
+            .filter_map(|(kind, commands)| Some((kind.parse().ok()?, commands.clone())))
+            .collect();
+        SpawnRules::new(table)
+    }
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct OAuth {
+    pub(crate) provider: Vec<Provider>,
+}
+
+/// One OAuth provider.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Provider {
+    pub(crate) id: ProviderId,
+    pub(crate) token_url: Url,
+    pub(crate) client_id: String,
+    pub(crate) client_secret: Option<String>,
+    pub(crate) client_secret_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Provider").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Recovery {
+    pub(crate) enabled: bool,
+    #[serde(with = "humantime_serde")]
+    pub(crate) startup_delay: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) interval: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) lease_check: Duration,
+    pub(crate) batch_size: u32,
+    #[serde(with = "humantime_serde")]
+    pub(crate) drain_pause: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) spread: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) stuck_after: Duration,
+    pub(crate) stuck: Vec<Stuck>,
+    #[serde(with = "humantime_serde")]
+    pub(crate) reclaim_grace: Duration,
+    pub(crate) poison_after: u32,
+    pub(crate) max_recoveries: u32,
+    pub(crate) budget_ratio: f64,
+    pub(crate) budget_per_second: f64,
+}
+
+/// Another limit of silence for some jobs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stuck {
+    pub(crate) queue: Option<QueueName>,
+    pub(crate) command: Option<Command>,
+    #[serde(with = "humantime_serde")]
+    pub(crate) after: Duration,
+}
+
+impl Default for Recovery {
+    fn default() -> Self {
+        let library = reclaimer_recovery::Config::default();
+        let policy = Policy::builtin();
+        Self {
+            enabled: library.enabled,
+            startup_delay: library.startup_delay,
+            interval: library.interval,
+            lease_check: library.lease_check,
+            batch_size: library.batch_size,
+            drain_pause: library.drain_pause,
+            spread: library.spread,
+            stuck_after: library.stuck.stuck_after,
+            stuck: Vec::new(),
+            reclaim_grace: library.reclaim_grace,
+            poison_after: policy.poison_after,
+            max_recoveries: policy.max_recoveries,
+            budget_ratio: library.budget.ratio,
+            budget_per_second: library.budget.per_second,
+        }
+    }
+}
+
+impl Recovery {
+    /// The engine's settings.
+    pub(crate) fn engine(&self) -> reclaimer_recovery::Config {
+        let overrides = self.stuck.iter().map(|stuck| StuckOverride {
+            queue: stuck.queue.clone(),
+            command: stuck.command.clone(),
+            stuck_after: stuck.after,
+        });
+        reclaimer_recovery::Config {
+            enabled: self.enabled,
+            startup_delay: self.startup_delay,
+            interval: self.interval,
+            lease_check: self.lease_check,
+            batch_size: self.batch_size,
+            drain_pause: self.drain_pause,
+            spread: self.spread,
+            stuck: StuckLimits { stuck_after: self.stuck_after, overrides: overrides.collect() },
+            reclaim_grace: self.reclaim_grace,
+            budget: reclaimer_recovery::Budget {
+                ratio: self.budget_ratio,
+                per_second: self.budget_per_second,
+            },
+        }
+    }
+
+    /// The built-in policy with these limits.
+    pub(crate) fn policy(&self) -> Policy {
+        Policy { poison_after: self.poison_after, max_recoveries: self.max_recoveries, ..Policy::builtin() }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) format: LogFormat,
+    pub(crate) level: LogLevel,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, level: LogLevel::Info }
+    }
+}
+
+words! {
+    /// How log lines look; `auto` is pretty on a terminal, else JSON.
+    LogFormat { Auto = "auto", Pretty = "pretty", Json = "json" }
+}
+
+words! {
+    /// From which level on lines are written.
+    LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" }
+}
+
+/// A text, or a list of texts.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a text or a list of texts")]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(text) => vec![text],
+        OneOrMany::Many(texts) => texts,
+    })
+}

@@ -1,0 +1,123 @@
+//! The worker's side of the HTTP API.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use reqwest::{Client, StatusCode};
+use serde_json::Value;
+use url::Url;
+
+/// How long a request for jobs waits for one to appear.
+const WAIT_SECONDS: u64 = 20;
+/// A server that restarts is asked again so often, each time after a pause.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A client with a worker's name and token.
+#[derive(Debug)]
+pub(super) struct Api {
+    client: Client,
+    server: Url,
+    token: String,
+    worker: String,
+}
+
+/// What became of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reported {
+    /// It counts.
+    Applied,
+    /// It counted before.
+    Duplicate,
+    /// The job is somebody else's now.
+    Stale,
+}
+
+impl Reported {
+    /// The word for whoever listens.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Duplicate => "duplicate",
+            Self::Stale => "refused",
+        }
+    }
+}
+
+impl Api {
+    pub(super) fn new(server: Url, token: String, worker: String) -> Result<Self> {
+        let client = Client::builder().timeout(Duration::from_secs(WAIT_SECONDS + 10)).build()?;
+        Ok(Self { client, server, token, worker })
+    }
+
+    /// Fetches any page of any site.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// One job, when there is one; none when provisioning is out of order for the moment.
+    pub(super) async fn open(&self, queue: &str) -> Result<Vec<Value>> {
+        let mut url = self.server.join("/api/internal/jobs/open")?;
+        url.query_pairs_mut()
+            .append_pair("workerId", &self.worker)
+            .append_pair("queue", queue)
+            .append_pair("limit", "1")
+            .append_pair("wait", &WAIT_SECONDS.to_string());
+        let answer = self.insist(|| self.client.get(url.clone())).await?;
+        let (status, body) =
+            (answer.status(), answer.json::<Value>().await.context("jobs/open answered no JSON")?);
+        match (status, body) {
+            (StatusCode::OK, Value::Array(jobs)) => Ok(jobs),
+            (StatusCode::OK, Value::Object(error)) => {
+                let pause = error.get("retryAfterMs").and_then(Value::as_u64).unwrap_or(1_000);
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                Ok(Vec::new())
+            }
+            (status, body) => bail!("jobs/open answered {status}: {body}"),
+        }
+    }
+
+    /// Reports on a job.
+    pub(super) async fn report(&self, job: &Value, report: Value) -> Result<Reported> {
+        let url = self.server.join("/api/internal/jobs/progress")?;
+        let report = with_lease(job, report);
+        let answer = self.insist(|| self.client.post(url.clone()).json(&report)).await?;
+        let (status, body) = (answer.status(), answer.json::<Value>().await.unwrap_or_default());
+        match status {
+            StatusCode::OK if body["duplicate"] == true => Ok(Reported::Duplicate),
+            StatusCode::OK => Ok(Reported::Applied),
+            StatusCode::CONFLICT => Ok(Reported::Stale),
+            _ => bail!("a report was answered {status}: {body}"),
+        }
+    }
+
+    /// Reports on a job over a connection of its own, and throws away the answer.
+    pub(super) async fn report_and_hang_up(&self, job: &Value, report: Value) {
+        let Ok(url) = self.server.join("/api/internal/jobs/progress") else { return };
+        let Ok(client) = Client::builder().pool_max_idle_per_host(0).build() else { return };
+        // Dropping the answer unread closes its connection; what the server did with the report is not known here.
+        drop(client.post(url).bearer_auth(&self.token).json(&with_lease(job, report)).send().await);
+    }
+
+    /// Sends a request, again and again while the server cannot be reached or is out of order.
+    async fn insist(&self, request: impl Fn() -> reqwest::RequestBuilder) -> Result<reqwest::Response> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match request().bearer_auth(&self.token).send().await {
+                Ok(answer) if answer.status().is_server_error() && tries < TRIES => {}
+                Ok(answer) => return Ok(answer),
+                Err(error) if tries >= TRIES => return Err(error).context("the server cannot be reached"),
+                Err(_) => {}
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// A report with the job and the lease it is about.
+fn with_lease(job: &Value, mut report: Value) -> Value {
+    report["taskId"] = job["id"].clone();
+    report["lease"] = job["lease"]["token"].clone();
+    report
+}

@@ -1,0 +1,170 @@
+//! The whole object graph, put together by hand from top to bottom. What comes from outside is an argument.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use reclaimer_domain::ports::{AccountStore, ArrivalSink, Clock, JobStore, RecoveryStore, TokenIssuer};
+use reclaimer_domain::secret::Secret;
+use reclaimer_oauth::{OAuthIssuer, Timeouts};
+use reclaimer_persistence::{SqliteConfig, SqliteStore};
+use reclaimer_provisioning::{Arrivals, Provisioning};
+use reclaimer_recovery::Engine;
+use reclaimer_server::{Auth, Limits, Listeners, Served, router, serve};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::config::Settings;
+use crate::docs_site;
+use crate::system::Seed;
+
+/// What the graph needs from outside.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) seed: Seed,
+    pub(crate) auth: Auth,
+    pub(crate) listeners: Listeners,
+    /// Cancelled when the server is to end.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// A server, ready to run.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    store: SqliteStore,
+    engine: Engine,
+    router: axum::Router,
+    listeners: Listeners,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+}
+
+/// Puts everything together.
+pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
+    let Outside { clock, seed, auth, listeners, shutdown } = outside;
+
+    let arrivals = Arc::new(Arrivals::default());
+    let store = SqliteStore::open(sqlite(settings)?, Arc::clone(&arrivals) as Arc<dyn ArrivalSink>)?;
+    let jobs: Arc<dyn JobStore> = Arc::new(store.clone());
+    let accounts: Arc<dyn AccountStore> = Arc::new(store.clone());
+    let recovery: Arc<dyn RecoveryStore> = Arc::new(store.clone());
+    let issuer: Arc<dyn TokenIssuer> = Arc::new(OAuthIssuer::new(providers(settings)?, Timeouts::default())?);
+
+    let provisioning = Provisioning::new(
+        provisioning(settings),
+        reclaimer_provisioning::Deps {
+            jobs: Arc::clone(&jobs),
+            accounts: Arc::clone(&accounts),
+            issuer,
+            clock: Arc::clone(&clock),
+            arrivals,
+            rng: seed.generator("provisioning"),
+        },
+    );
+    let (engine, recovery) = Engine::new(
+        settings.recovery.engine(),
+        reclaimer_recovery::Deps {
+            store: recovery,
+            clock: Arc::clone(&clock),
+            policy: Arc::new(settings.recovery.policy()),
+            rng: seed.generator("recovery"),
+        },
+    );
+    let router = router(
+        reclaimer_server::Config { auth, allowed_hosts: settings.server.allowed_hosts.clone() },
+        reclaimer_server::Deps {
+            provisioning,
+            jobs,
+            accounts,
+            recovery,
+            clock: Arc::clone(&clock),
+            shutdown: shutdown.clone(),
+        },
+        docs_site::router(),
+    );
+    let limits = Limits {
+        connections: settings.server.connections,
+        grace: settings.server.shutdown_grace,
+        ..Limits::default()
+    };
+    Ok(Graph { store, engine, router, listeners, limits, clock, shutdown })
+}
+
+impl Graph {
+    /// Runs until the shutdown is asked for, and then ends in order: no more connections, running requests finish, the
+    /// engine finishes its batch, the writer carries out what waits.
+    pub(crate) async fn run(self) -> Served {
+        let Self { store, engine, router, listeners, limits, clock, shutdown } = self;
+        // Opens the database and brings it up to date. What hinders that is every request's answer until it is gone.
+        if let Err(error) = store.probe(clock.now()).await {
+            let cause = std::error::Error::source(&error).map(tracing::field::display);
+            error!(
+                area = "JOB-MANAGER",
+                code = error.code(),
+                cause,
+                "the server starts without its database: {error}"
+            );
+        }
+        let engine = tokio::spawn(engine.run(shutdown.clone()));
+        let served = serve(listeners, router, limits, shutdown).await;
+        if let Err(panic) = engine.await {
+            error!(area = "JOB-RECOVERY", %panic, "the recovery engine ended by a panic");
+        }
+        store.close().await;
+        served
+    }
+}
+
+/// The database's settings.
+fn sqlite(settings: &Settings) -> Result<SqliteConfig> {
+    let data_dir = &settings.server.data_dir;
+    let Some(path) = settings.database.sqlite_path(data_dir) else {
+        bail!("{} is no address of a SQLite database", settings.database.address(data_dir));
+    };
+    Ok(SqliteConfig {
+        durability: settings.database.durability.into(),
+        min_free: settings.database.min_free.as_u64(),
+        ..SqliteConfig::at(path)
+    })
+}
+
+fn provisioning(settings: &Settings) -> reclaimer_provisioning::Config {
+    reclaimer_provisioning::Config {
+        lease: settings.provisioning.lease,
+        refresh_before: settings.provisioning.refresh_before,
+        fresh_for: settings.discovery.fresh_for,
+        discovery_command: settings.discovery.command.clone(),
+        spawn: settings.discovery.spawn_rules(),
+        ..reclaimer_provisioning::Config::default()
+    }
+}
+
+fn providers(settings: &Settings) -> Result<Vec<reclaimer_oauth::Provider>> {
+    let provider = |provider: &crate::config::Provider| {
+        let secret = match (&provider.client_secret, &provider.client_secret_file) {
+            (Some(secret), _) => Some(secret.clone()),
+            (None, Some(path)) => Some(secret_of(path)?),
+            (None, None) => None,
+        };
+        Ok(reclaimer_oauth::Provider {
+            id: provider.id.clone(),
+            token_url: provider.token_url.clone(),
+            client_id: provider.client_id.clone(),
+            client_secret: secret.map(Secret::new),
+        })
+    };
+    settings.oauth.provider.iter().map(provider).collect()
+}
+
+fn secret_of(path: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the client secret from {}", path.display()))?;
+    Ok(text.trim().to_owned())
+}
+
+/// The database's file, for commands that work on it beside a server.
+pub(crate) fn database_file(settings: &Settings) -> Result<PathBuf> {
+    sqlite(settings).map(|config| config.path)
+}
