@@ -100,8 +100,10 @@ async fn the_report_is_the_documented_one_and_a_dry_run_changes_nothing() -> Res
         assert_eq!(result["decisions"][0]["jobId"], id.as_str());
         assert_eq!(result["decisions"][0]["action"], "requeue");
         assert_eq!(result["decisions"][0]["rule"], "retryable");
-        assert_eq!(report["message"], "Job recovery completed: 1 recovered, 0 failed, 0 skipped");
     }
+    assert_eq!(wet["message"], "Job recovery completed: 1 recovered, 0 failed, 0 skipped");
+    let said = "Job recovery dry run, nothing changed: would be 1 recovered, 0 failed, 0 skipped";
+    assert_eq!(dry["message"], said);
     let job = server.job(&id).await?;
     assert_eq!(job["status"], "queued");
     assert_eq!(job["recoveries"], 1);

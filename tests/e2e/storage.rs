@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -112,12 +112,12 @@ async fn a_full_disk_is_said_and_heals() -> Result<()> {
         before.extend(["--user".into(), "--map-root-user".into()]);
     }
     before.extend(["sh".into(), "-c".into(), script.into(), data.clone().into_os_string()]);
-    let setup = Setup { before, config: "[database]\nmin_free = \"0B\"\n".to_owned(), ..Setup::default() };
-    let mounted = Mounted::start(folder.path(), &setup).await?;
-    let server = &mounted.server;
+    let config = "[database]\nmin_free = \"0B\"\n".to_owned();
+    let setup = Setup { before, config, own_mounts: true, ..Setup::default() };
+    let server = &Server::start(folder.path(), &setup).await?;
     server.create(json!({ "command": "X" })).await?;
 
-    let ballast = mounted.inside.join("ballast");
+    let ballast = server.data.join("ballast");
     fill(&ballast)?;
     until("the disk to be noticed", async || {
         let body = server.worker(Method::GET, OPEN, None).await?.expect(200);
@@ -141,22 +141,6 @@ fn fill(path: &Path) -> Result<()> {
         while file.write_all(&block).is_ok() {}
     }
     Ok(())
-}
-
-/// A server whose data folder only it sees.
-struct Mounted {
-    server: Server,
-    /// The folder as seen from here, through the server's process.
-    inside: std::path::PathBuf,
-}
-
-impl Mounted {
-    async fn start(folder: &Path, setup: &Setup) -> Result<Self> {
-        let server = Server::start(folder, setup).await?;
-        let inside = Path::new("/proc").join(server.pid()?.to_string()).join("root");
-        let inside = inside.join(server.data.strip_prefix("/").context("an absolute path")?);
-        Ok(Self { server, inside })
-    }
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ pub(crate) struct Graph {
 pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
     let Outside { clock, seed, auth, listeners, shutdown } = outside;
 
-    let arrivals = Arc::new(Arrivals::default());
+    let arrivals = Arc::new(Arrivals::new(Arc::clone(&clock)));
     let store = SqliteStore::open(sqlite(settings)?, Arc::clone(&arrivals) as Arc<dyn ArrivalSink>)?;
     let jobs: Arc<dyn JobStore> = Arc::new(store.clone());
     let accounts: Arc<dyn AccountStore> = Arc::new(store.clone());
@@ -73,7 +73,11 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
         },
     );
     let router = router(
-        reclaimer_server::Config { auth, allowed_hosts: settings.server.allowed_hosts.clone() },
+        reclaimer_server::Config {
+            auth,
+            allowed_hosts: settings.server.allowed_hosts.clone(),
+            most_waiting: (settings.server.connections / 4 * 3).max(1),
+        },
         reclaimer_server::Deps {
             provisioning,
             jobs,

@@ -134,13 +134,22 @@ impl RuleName {
     }
 }
 
+/// How the names of anonymous callers begin.
+const ANONYMOUS: &str = "http:";
+
 impl WorkerId {
     /// The name of an anonymous caller over HTTP, told apart by its request id.
     #[must_use]
     pub fn anonymous(request_id: &str) -> Self {
         let visible: String =
             request_id.chars().filter(|c| !c.is_control() && !c.is_whitespace()).take(100).collect();
-        Self(format!("http:{visible}"))
+        Self(format!("{ANONYMOUS}{visible}"))
+    }
+
+    /// Whether it is a name that a caller was given because it had none.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.0.starts_with(ANONYMOUS)
     }
 }
 

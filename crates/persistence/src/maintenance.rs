@@ -1,6 +1,7 @@
 //! What operators do to a database file: back it up, check it, look at it. Each works beside a running server.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use diesel::SqliteConnection;
@@ -22,8 +23,8 @@ pub struct BackupReport {
     pub jobs: u64,
 }
 
-/// Copies the database at `from` into a new file `to`: written under another name, flushed, verified, and only then
-/// given its name. Works on a live database, of which it takes one consistent moment.
+/// Copies the database at `from` into a new file `to`, which is its owner's alone: written under another name, flushed,
+/// verified, and only then given its name. Works on a live database, of which it takes one consistent moment.
 ///
 /// # Errors
 /// When `to` exists, either file cannot be used, or the copy does not verify.
@@ -31,14 +32,10 @@ pub fn backup(from: &Path, to: &Path) -> Result<BackupReport, StoreError> {
     if to.exists() {
         return Err(unavailable("the backup's file exists already; choose another name", None));
     }
-    let partial = to.with_extension("partial");
-    match std::fs::remove_file(&partial) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(io_error("the remains of an earlier backup cannot be removed", error));
-        }
-        Ok(()) | Err(_) => {}
-    }
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let partial = Partial::make(folder)?;
     let text = partial
+        .0
         .to_str()
         .ok_or_else(|| unavailable("the backup's path is not valid UTF-8; choose another", None))?;
     let mut conn = connection::plain(from, Mode::Existing)?;
@@ -46,20 +43,45 @@ pub fn backup(from: &Path, to: &Path) -> Result<BackupReport, StoreError> {
         .run(&mut conn)
         .map_err(|error| store_error("copy the database", error))?;
     drop(conn);
-    File::open(&partial)
+    File::open(&partial.0)
         .and_then(|file| file.sync_all())
         .map_err(|error| io_error("the backup cannot be flushed to its disk", error))?;
-    if let Some(problem) = integrity(&partial)?.into_iter().next() {
+    if let Some(problem) = integrity(&partial.0)?.into_iter().next() {
         return Err(unavailable(&format!("the backup does not verify: {problem}"), None));
     }
-    let jobs = inspect(&partial)?.jobs;
-    std::fs::rename(&partial, to).map_err(|error| io_error("the backup cannot be given its name", error))?;
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let jobs = inspect(&partial.0)?.jobs;
+    // Linking, unlike renaming, never takes the place of a file that has appeared meanwhile.
+    std::fs::hard_link(&partial.0, to)
+        .map_err(|error| io_error("the backup cannot be given its name", error))?;
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(|error| io_error("the backup's folder cannot be flushed to its disk", error))?;
     let bytes = std::fs::metadata(to).map_err(|error| io_error("the backup is gone", error))?.len();
     Ok(BackupReport { path: to.to_owned(), bytes, jobs: jobs.iter().map(|(_, count)| count).sum() })
+}
+
+/// A copy that is not finished, under a name of its own; removed in the end, also where it never is.
+struct Partial(PathBuf);
+
+impl Partial {
+    fn make(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join(format!(".reclaimer-backup-{}.partial", std::process::id()));
+        // A database holds credentials: nobody else may read the copy, not even while it is made.
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        made.map_err(|error| io_error("the backup's folder cannot be written", error))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        for ending in ["", "-wal", "-shm", "-journal"] {
+            let mut path = self.0.clone().into_os_string();
+            path.push(ending);
+            // What is not there, or cannot be removed, harms nobody: the name is nobody else's.
+            drop(std::fs::remove_file(path));
+        }
+    }
 }
 
 /// What is wrong with a database file, one line per problem; empty when it is sound.

@@ -79,7 +79,7 @@ impl Provisioning {
         let now = self.inner.now();
         let jobs = self.inner.ids(|ids, now| orders.into_iter().map(|order| (ids.job(now), order)).collect());
         let created = self.inner.jobs.create(Create { jobs, idempotency, actor, now }).await?;
-        if let Created::Done { jobs, replayed: false } = &created {
+        if let Created::Done { jobs, replayed: false, .. } = &created {
             for job in jobs.iter().filter(|job| job.created) {
                 debug!(area = "JOB-MANAGER", job_id = %job.id, "job created");
             }

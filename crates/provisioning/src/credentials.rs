@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use reclaimer_domain::account::Account;
 use reclaimer_domain::name::{AccountId, ProviderId};
-use reclaimer_domain::ports::{IssueError, StoreError};
+use reclaimer_domain::ports::{FreshCredentials, IssueError, StoreError};
 use reclaimer_domain::secret::Secret;
 use reclaimer_domain::time::after;
 use reclaimer_domain::wire::Credentials;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::service::{Inner, Provisioning};
 
@@ -142,13 +143,12 @@ impl Inner {
             let left = stored(&account).filter(|_| account.has_live_access_token(now));
             return left.ok_or(CredentialsError::NotValid(account.id));
         }
-        self.refresh_once(account).await
+        self.refresh_once(account.id).await
     }
 
     /// Joins the refresh that is under way for the account, or starts one. It runs in a task of its own, so that no
     /// caller who goes away takes it along.
-    async fn refresh_once(self: Arc<Self>, account: Account) -> Outcome {
-        let id = account.id.clone();
+    async fn refresh_once(self: Arc<Self>, id: AccountId) -> Outcome {
         let mut waiting = {
             let mut refreshes = self.refreshes.0.lock().unwrap_or_else(PoisonError::into_inner);
             match refreshes.get(&id) {
@@ -156,13 +156,20 @@ impl Inner {
                 None => {
                     let (tell, waiting) = watch::channel(None);
                     refreshes.insert(id.clone(), waiting.clone());
-                    let (inner, slot) =
-                        (Arc::clone(&self), Slot { inner: Arc::clone(&self), id: id.clone() });
+                    let (inner, id) = (Arc::clone(&self), id.clone());
+                    let slot = Slot { inner: Arc::clone(&self), id: id.clone() };
                     tokio::spawn(async move {
-                        let outcome = inner.refresh(account).await;
-                        // The slot is free before anybody learns the outcome: whoever then asks again starts anew.
-                        drop(slot);
-                        tell.send_replace(Some(outcome));
+                        let (outcome, unsaved) = inner.refresh(&id).await;
+                        if let Some(unsaved) = unsaved {
+                            // Told before it is stored: the provider has given the only copy to us.
+                            tell.send_replace(Some(outcome));
+                            inner.insist_on_saving(&id, unsaved).await;
+                            drop(slot);
+                        } else {
+                            // The slot is free before anybody learns the outcome: whoever then asks starts anew.
+                            drop(slot);
+                            tell.send_replace(Some(outcome));
+                        }
                     });
                     waiting
                 }
@@ -175,26 +182,106 @@ impl Inner {
         outcome.unwrap_or(Err(CredentialsError::Vanished(id)))
     }
 
-    async fn refresh(&self, account: Account) -> Outcome {
-        let Account { id, provider, refresh_token, .. } = account;
-        let Some(refresh_token) = refresh_token else { return Err(CredentialsError::NotValid(id)) };
-        let issued = self.issuer.refresh(&provider, &refresh_token, self.now()).await;
-        let fresh = issued.map_err(|error| CredentialsError::Issue(Arc::new(error)))?;
+    /// Refreshes an account's credentials; with what could not be stored, if so.
+    async fn refresh(&self, id: &AccountId) -> (Outcome, Option<Unsaved>) {
+        let asked_with = match self.needs_refresh(id).await {
+            Ok(Needed::Refresh { provider, token }) => (provider, token),
+            Ok(Needed::Nothing(stored)) => return (Ok(stored), None),
+            Err(error) => return (Err(error), None),
+        };
+        let (provider, token) = asked_with;
+        let fresh = match self.issuer.refresh(&provider, &token, self.now()).await {
+            Ok(fresh) => fresh,
+            Err(error) => return (Err(CredentialsError::Issue(Arc::new(error))), None),
+        };
         let answer = FreshAnswer {
             access_token: fresh.access_token.clone(),
             expires_at: fresh.access_token_expires_at,
             provider,
         };
-        let now = self.now();
-        if self.accounts.renew(id.clone(), refresh_token, fresh, now).await? {
-            info!(area = "JOB-MANAGER", account_id = %id, "credentials refreshed");
-            return Ok(answer);
+        match self.save(id, &token, &fresh).await {
+            Ok(true) => (Ok(answer), None),
+            Ok(false) => (self.set_meanwhile(id).await, None),
+            Err(error) => {
+                warn!(area = "JOB-MANAGER", account_id = %id, %error, "fresh credentials cannot be stored yet");
+                (Ok(answer), Some(Unsaved { asked_with: token, fresh }))
+            }
         }
-        // Somebody set the account anew meanwhile; what they set counts.
-        let found = self.accounts.account(&id).await?;
-        let found = found.filter(|account| account.has_live_access_token(now));
-        found.as_ref().and_then(stored).ok_or(CredentialsError::NotValid(id))
     }
+
+    /// Looks at the account as it is now that nobody else refreshes it: whoever waited for the place may have read it
+    /// before the refresh that just ended. Proves that the store can keep what the provider will give only once.
+    async fn needs_refresh(&self, id: &AccountId) -> Result<Needed, CredentialsError> {
+        let found = self.accounts.account(id).await?;
+        let account = found.ok_or_else(|| CredentialsError::UnknownAccount(id.clone()))?;
+        let now = self.now();
+        if account.has_live_access_token(after(now, self.config.refresh_before))
+            && let Some(stored) = stored(&account)
+        {
+            return Ok(Needed::Nothing(stored));
+        }
+        if !account.has_live_refresh_token(now) {
+            return Err(CredentialsError::NotValid(account.id));
+        }
+        self.jobs.probe(now).await?;
+        let token = account.refresh_token.ok_or(CredentialsError::NotValid(account.id))?;
+        Ok(Needed::Refresh { provider: account.provider, token })
+    }
+
+    async fn save(
+        &self,
+        id: &AccountId,
+        asked_with: &Secret,
+        fresh: &FreshCredentials,
+    ) -> Result<bool, StoreError> {
+        let saved = self.accounts.renew(id.clone(), asked_with.clone(), fresh.clone(), self.now()).await?;
+        if saved {
+            info!(area = "JOB-MANAGER", account_id = %id, "credentials refreshed");
+        }
+        Ok(saved)
+    }
+
+    /// Stores credentials again and again until it works: losing a rotated refresh token would mean that a person has to
+    /// authorise the account anew.
+    async fn insist_on_saving(&self, id: &AccountId, unsaved: Unsaved) {
+        let mut pause = SAVE_PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            match self.save(id, &unsaved.asked_with, &unsaved.fresh).await {
+                Ok(_) => return,
+                Err(StoreError::Closing) => {
+                    error!(area = "JOB-MANAGER", account_id = %id, "fresh credentials were lost: the server ended before they could be stored; authorise the account again");
+                    return;
+                }
+                Err(_) => pause = (pause * 2).min(LONGEST_SAVE_PAUSE),
+            }
+        }
+    }
+
+    /// Somebody set the account anew meanwhile; what they set counts.
+    async fn set_meanwhile(&self, id: &AccountId) -> Outcome {
+        let found = self.accounts.account(id).await?;
+        let found = found.filter(|account| account.has_live_access_token(self.now()));
+        found.as_ref().and_then(stored).ok_or_else(|| CredentialsError::NotValid(id.clone()))
+    }
+}
+
+/// Between two attempts to store fresh credentials.
+const SAVE_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(30);
+
+/// Whether an account needs a refresh.
+enum Needed {
+    /// What is stored lasts.
+    Nothing(FreshAnswer),
+    /// This is traded for fresh credentials.
+    Refresh { provider: ProviderId, token: Secret },
+}
+
+/// What a provider gave and the store has not yet taken.
+struct Unsaved {
+    asked_with: Secret,
+    fresh: FreshCredentials,
 }
 
 /// Frees the account's place when its refresh ends, however it ends.

@@ -4,6 +4,7 @@ mod arrivals;
 mod config;
 mod create;
 mod credentials;
+mod delivery;
 mod open;
 mod report;
 mod service;

@@ -10,9 +10,15 @@ use reclaimer_domain::ports::{Claim, StoreError};
 use reclaimer_domain::time::between;
 use reclaimer_domain::wire::JobOnTheWire;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::arrivals::{Place, Wanted};
+use crate::delivery::{self, Undelivered};
 use crate::service::Provisioning;
+
+/// However the clocks differ, a waiter looks no more often than this.
+const SHORTEST_ALARM: Duration = Duration::from_millis(1);
 
 /// What a worker asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,48 +57,66 @@ impl Provisioning {
     /// The longest that a request waits.
     pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-    /// Leases jobs to a worker; waits for one to appear where there is none. Each comes with credentials where its
-    /// account has any that hold.
+    /// Leases jobs to a worker; waits for one to appear where there is none, until the time that it asked for is up or
+    /// `stop` is cancelled. Each comes with credentials where its account has any that hold.
     ///
     /// # Errors
     /// When the store cannot.
     ///
     /// # Cancel safety
-    /// Dropping the future while it waits loses nothing. Dropped between the commit of a claim and the answer, its jobs
-    /// are leased to a worker that does not know; they come back when their leases end.
-    pub async fn open(&self, want: Want) -> Result<Vec<JobOnTheWire>, StoreError> {
+    /// Dropping the future loses nothing: jobs that were leased and not answered are given back, and cost no attempt.
+    pub async fn open(&self, want: Want, stop: &CancellationToken) -> Result<Vec<JobOnTheWire>, StoreError> {
         let inner = &self.inner;
         let limit = want.limit.clamp(1, Self::MOST_CLAIMED);
         let deadline = Instant::now() + want.wait.min(Self::LONGEST_WAIT);
         // In line before the first look: what arrives in between rings the bell.
-        let place = inner.arrivals.enter(want.queue.clone(), want.command.clone());
+        let place = inner.arrivals.enter(Wanted { queue: want.queue.clone(), command: want.command.clone() });
         loop {
-            place.looks();
+            let now = inner.now();
             let claim = Claim {
                 worker: want.worker.clone(),
                 queue: want.queue.clone(),
                 command: want.command.clone(),
                 tokens: inner.tokens(limit),
                 lease_for: inner.config.lease,
-                now: inner.now(),
+                now,
             };
-            let claimed = inner.jobs.claim(claim).await?;
+            place.begin_look();
+            let claimed = delivery::claim(inner, claim).await?;
+            place.end_look(now, !claimed.jobs.is_empty(), claimed.next_due);
             if !claimed.jobs.is_empty() {
                 for job in &claimed.jobs {
                     debug!(area = "JOB-MANAGER", job_id = %job.id, worker_id = %want.worker, "job handed out");
                 }
-                return Ok(join_all(claimed.jobs.into_iter().map(|job| self.with_credentials(job))).await);
+                let undelivered = Undelivered::of(inner, &claimed.jobs);
+                let jobs = join_all(claimed.jobs.into_iter().map(|job| self.with_credentials(job))).await;
+                undelivered.deliver();
+                return Ok(jobs);
             }
-            if Instant::now() >= deadline {
+            if !self.wait(&place, deadline, stop).await {
                 return Ok(Vec::new());
             }
-            let now = inner.now();
-            let told = place.due_after(now);
-            let due = [claimed.next_due, told].into_iter().flatten().min();
-            let due = due.and_then(|due| Instant::now().checked_add(between(now, due)));
+        }
+    }
+
+    /// Waits until there is a reason to look; false when the time is up.
+    async fn wait(&self, place: &Place, deadline: Instant, stop: &CancellationToken) -> bool {
+        loop {
+            if place.is_told() {
+                return true;
+            }
+            if Instant::now() >= deadline || stop.is_cancelled() {
+                return false;
+            }
+            let alarm = place.alarm().map(|due| {
+                let until = between(self.inner.now(), due).max(SHORTEST_ALARM);
+                Instant::now().checked_add(until).unwrap_or(deadline)
+            });
             tokio::select! {
                 () = place.rung() => {}
-                () = sleep_until(due.map_or(deadline, |due| due.min(deadline))) => {}
+                () = sleep_until(alarm.unwrap_or(deadline)), if alarm.is_some() => place.fell_due(),
+                () = sleep_until(deadline) => {}
+                () = stop.cancelled() => {}
             }
         }
     }

@@ -56,6 +56,8 @@ pub(crate) struct Done {
     pub(crate) rest: Option<Rest>,
     /// When every job has become due again that found the budget used up.
     pub(crate) waits_until: Option<DateTime<Utc>>,
+    /// Why it broke off, if it did; what it had done until then stands, and is in the report.
+    pub(crate) failure: Option<StoreError>,
 }
 
 /// What a cycle left to the next.
@@ -124,8 +126,7 @@ impl Cycles {
             let worth_keeping = examined > 0 || !report.success || order.trigger != Trigger::LeaseWatch;
             self.end(order, run, begun, worth_keeping.then(|| report.clone())).await;
         }
-        pages?;
-        Ok(Done { report, rest, waits_until })
+        Ok(Done { report, rest, waits_until, failure: pages.err() })
     }
 
     /// Gives the place back. What the cycle did stands, whether this succeeds or not; at worst the place is free when

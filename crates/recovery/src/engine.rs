@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use rand::rngs::StdRng;
 use reclaimer_domain::policy::Policy;
 use reclaimer_domain::ports::{Clock, RecoveryStore, StoreError};
-use reclaimer_domain::recovery::{CycleRunning, RunReport, Trigger};
+use reclaimer_domain::recovery::{CycleRunning, Trigger};
 use reclaimer_domain::time::{after, between};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -140,13 +140,16 @@ impl Running {
             let request = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                () = sleep_until(wake) => None,
+                // Before the timer: one that is always due would keep people waiting for ever.
                 Some(request) = self.engine.requests.recv() => Some(request),
+                () = sleep_until(wake) => None,
             };
             self.look();
-            match request {
-                Some(request) => self.manual(request).await,
-                None => self.turn().await,
+            if let Some(request) = request {
+                self.manual(request).await;
+            }
+            if Instant::now() >= self.wake_at() {
+                self.turn().await;
             }
         }
         debug!(area = AREA, "recovery has stopped");
@@ -187,28 +190,28 @@ impl Running {
             return;
         }
         let Some(order) = self.agenda.take_due(now) else { return };
-        match self.cycle(&order).await {
-            Ok(_) => {}
+        let pause = match self.cycle(&order).await {
+            Ok(Done { failure: None, .. }) => return,
             // The lease watch has its next turn anyway.
-            Err(_) if order.trigger == Trigger::LeaseWatch => {}
-            Err(failure) => {
-                let pause = match &failure {
-                    RecoverError::Running(running) => {
-                        between(self.engine.clock.now(), running.until).clamp(STORE_RETRY, HOLD_FOR)
-                    }
-                    RecoverError::Store(error) if error.is_transient() => AWAY_RETRY,
-                    RecoverError::Store(_) | RecoverError::Closed => FAILED_RETRY,
-                };
-                self.agenda.put(later(Instant::now(), pause), order);
+            Ok(_) | Err(_) if order.trigger == Trigger::LeaseWatch => return,
+            Err(RecoverError::Running(running)) => {
+                between(self.engine.clock.now(), running.until).clamp(STORE_RETRY, HOLD_FOR)
             }
-        }
+            Ok(Done { failure: Some(error), .. }) | Err(RecoverError::Store(error))
+                if error.is_transient() =>
+            {
+                AWAY_RETRY
+            }
+            Ok(_) | Err(RecoverError::Store(_) | RecoverError::Closed) => FAILED_RETRY,
+        };
+        self.agenda.put(later(Instant::now(), pause), order);
     }
 
     async fn manual(&mut self, request: Request) {
         let order = Order { dry_run: request.dry_run, ..Order::new(request.kind, Trigger::Manual) };
         let paid = if self.owed.something() { self.pay().await } else { Ok(()) };
         let result = match paid {
-            Ok(()) => self.cycle(&order).await,
+            Ok(()) => self.cycle(&order).await.map(|done| done.report),
             Err(error) => Err(error.into()),
         };
         // Whoever asked may have gone meanwhile; the run is on record all the same.
@@ -257,16 +260,22 @@ impl Running {
     }
 
     /// Runs a cycle, and puts what it leaves on the agenda.
-    async fn cycle(&mut self, order: &Order) -> Result<RunReport, RecoverError> {
+    async fn cycle(&mut self, order: &Order) -> Result<Done, RecoverError> {
         self.show(Some(CycleRunning { until: after(self.engine.clock.now(), HOLD_FOR) }));
         let result = self.engine.cycles.run(order, &self.shutdown).await;
         match &result {
+            Ok(Done { failure: Some(error), .. }) | Err(RecoverError::Store(error)) => {
+                self.failed(order, error)
+            }
             Ok(done) => self.ended(order, done),
-            Err(error) => self.failed(order, error),
+            Err(error @ (RecoverError::Running(_) | RecoverError::Closed)) => {
+                let (kind, trigger) = (order.kind.as_str(), order.trigger.as_str());
+                debug!(area = AREA, kind, trigger, %error, "a recovery cycle has to wait");
+            }
         }
         // Before the answer, so that whoever gets it can ask for the next one.
         self.show(None);
-        result.map(|done| done.report)
+        result
     }
 
     fn ended(&mut self, order: &Order, done: &Done) {
@@ -287,12 +296,8 @@ impl Running {
         self.agenda.put(later(Instant::now(), pause), next);
     }
 
-    fn failed(&mut self, order: &Order, error: &RecoverError) {
+    fn failed(&mut self, order: &Order, error: &StoreError) {
         let (kind, trigger) = (order.kind.as_str(), order.trigger.as_str());
-        let RecoverError::Store(error) = error else {
-            debug!(area = AREA, kind, trigger, %error, "a recovery cycle has to wait");
-            return;
-        };
         let cause = std::error::Error::source(error).map(tracing::field::display);
         if error.is_transient() {
             warn!(area = AREA, kind, trigger, %error, cause, "a recovery cycle could not run");

@@ -55,7 +55,7 @@ pub enum RecoverError {
     /// Another cycle runs, here or in another server on the same database.
     #[error(transparent)]
     Running(#[from] CycleRunning),
-    /// The store could not do its part. What had been applied before stays applied.
+    /// The store could not even let the cycle begin. One that broke off later gives a report with `success: false`.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The engine has stopped, or stops before it comes to this.

@@ -73,12 +73,13 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds every address. A Unix socket's file is its owner's alone; a file that a dead server left behind is
-    /// replaced, one on which somebody answers is not.
+    /// Binds every address. A Unix socket's file is its owner's alone, unless it is `shared` with other users, who are
+    /// then told apart by their uid; a file that a dead server left behind is replaced, one on which somebody answers is
+    /// not.
     ///
     /// # Errors
     /// [`BindError`] names the first address that cannot be listened on.
-    pub async fn bind(addresses: &[Address]) -> Result<Self, BindError> {
+    pub async fn bind(addresses: &[Address], shared: bool) -> Result<Self, BindError> {
         let mut bound = Self { tcp: Vec::new(), unix: Vec::new(), addresses: Vec::new() };
         for address in addresses {
             let refused = |source| BindError::Refused { address: address.clone(), source };
@@ -91,8 +92,9 @@ impl Listeners {
                 Address::Unix(path) => {
                     clear_stale(address, path).await?;
                     let listener = UnixListener::bind(path).map_err(refused)?;
-                    let owner_only = std::fs::Permissions::from_mode(0o600);
-                    std::fs::set_permissions(path, owner_only).map_err(refused)?;
+                    let mode = if shared { 0o666 } else { 0o600 };
+                    let permissions = std::fs::Permissions::from_mode(mode);
+                    std::fs::set_permissions(path, permissions).map_err(refused)?;
                     bound.addresses.push(address.clone());
                     bound.unix.push((listener, path.clone()));
                 }
@@ -139,13 +141,13 @@ mod tests {
     async fn a_dead_servers_socket_is_replaced_and_a_living_ones_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let address = Address::Unix(folder.path().join("s"));
-        let first = Listeners::bind(std::slice::from_ref(&address)).await.unwrap();
+        let first = Listeners::bind(std::slice::from_ref(&address), false).await.unwrap();
         let mode = std::fs::metadata(folder.path().join("s")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let second = Listeners::bind(std::slice::from_ref(&address)).await;
+        let second = Listeners::bind(std::slice::from_ref(&address), false).await;
         assert!(matches!(second, Err(BindError::Taken(_))), "{second:?}");
         drop(first);
-        assert!(Listeners::bind(std::slice::from_ref(&address)).await.is_ok());
+        assert!(Listeners::bind(std::slice::from_ref(&address), false).await.is_ok());
     }
 
     #[tokio::test]
@@ -153,14 +155,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("precious");
         std::fs::write(&path, "x").unwrap();
-        let bound = Listeners::bind(&[Address::Unix(path.clone())]).await;
+        let bound = Listeners::bind(&[Address::Unix(path.clone())], false).await;
         assert!(matches!(bound, Err(BindError::NoSocket(_))));
         assert_eq!(std::fs::read_to_string(path).unwrap(), "x");
     }
 
     #[tokio::test]
     async fn port_0_picks_one() {
-        let bound = Listeners::bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
+        let bound = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], false).await.unwrap();
         assert!(matches!(bound.addresses(), [Address::Tcp(address)] if address.port() != 0));
     }
 }

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, warn};
@@ -29,13 +30,20 @@ pub struct Limits {
     pub connections: usize,
     /// A request's header must arrive within this time, and an idle connection must ask again within it.
     pub header: Duration,
+    /// An answer that its reader takes nothing of for so long is cut off.
+    pub stalled: Duration,
     /// At the end, running requests get so long to finish.
     pub grace: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 1_024, header: Duration::from_secs(10), grace: Duration::from_secs(10) }
+        Self {
+            connections: 1_024,
+            header: Duration::from_secs(10),
+            stalled: Duration::from_secs(30),
+            grace: Duration::from_secs(10),
+        }
     }
 }
 
@@ -148,7 +156,9 @@ impl Acceptor {
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.limits.header);
-        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.limits.stalled));
+        let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service);
         let watcher: Watcher = self.graceful.watcher();
         tokio::spawn(async move {
             if let Err(error) = watcher.watch(connection).await {

@@ -1,22 +1,31 @@
 //! What every handler works with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reclaimer_domain::ports::{AccountStore, Clock, JobStore, StoreError};
 use reclaimer_provisioning::Provisioning;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 
 /// Settings of the API.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Who may call.
     pub auth: Auth,
     /// Host names beside `localhost` and the loopback addresses under which the server is called over TCP; others are
     /// refused, so that no web page can reach it through a name of its own (DNS rebinding).
     pub allowed_hosts: Vec<String>,
+    /// At most so many workers wait for jobs at once, so that their connections leave room for everybody else's.
+    pub most_waiting: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { auth: Auth::default(), allowed_hosts: Vec::new(), most_waiting: 768 }
+    }
 }
 
 /// What the API needs from outside.
@@ -47,13 +56,23 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shutdown: CancellationToken,
     probe: Arc<Mutex<()>>,
+    waiting: Arc<Semaphore>,
 }
 
 impl App {
     pub(crate) fn new(config: Config, deps: Deps) -> Self {
         let Deps { provisioning, jobs, accounts, recovery, clock, shutdown } = deps;
+        let waiting = Arc::new(Semaphore::new(config.most_waiting));
         let (config, probe) = (Arc::new(config), Arc::default());
-        Self { config, provisioning, jobs, accounts, recovery, clock, shutdown, probe }
+        Self { config, provisioning, jobs, accounts, recovery, clock, shutdown, probe, waiting }
+    }
+
+    /// Room for one more who waits; `None` when there is none. Whoever does not wait needs none.
+    pub(crate) fn place_to_wait(&self, wait: Duration) -> Option<Option<OwnedSemaphorePermit>> {
+        if wait.is_zero() {
+            return Some(None);
+        }
+        Arc::clone(&self.waiting).try_acquire_owned().ok().map(Some)
     }
 
     /// Whether the store can write. One probe at a time, however many ask: each is a commit.

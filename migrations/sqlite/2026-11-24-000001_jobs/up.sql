@@ -21,7 +21,7 @@ CREATE TABLE job (
     command          TEXT NOT NULL,
     full_path        TEXT,
     account_id       TEXT REFERENCES account (id),
-    spawned_from     TEXT REFERENCES job (id),
+    spawned_from     TEXT REFERENCES job (id) ON DELETE SET NULL,
     payload          TEXT NOT NULL DEFAULT '{}',
     status           TEXT NOT NULL DEFAULT 'queued',
     priority         INTEGER NOT NULL DEFAULT 0,
@@ -58,8 +58,12 @@ CREATE INDEX job_claim_queue ON job (queue, priority, run_at, id) WHERE status =
 -- What recovery looks for.
 CREATE INDEX job_running ON job (lease_expires_at) WHERE status = 'running';
 CREATE INDEX job_failed ON job (id, recover_after) WHERE status = 'failed';
-CREATE INDEX job_unknown_status ON job (id)
-    WHERE status NOT IN ('queued', 'running', 'finished', 'failed', 'paused', 'cancelled', 'quarantined');
+-- Rows that other programs spoiled so that no other search finds them: an unknown status, or a stamp in another form (RFC
+-- 3339 has a T where ours have a space), which does not compare as text.
+CREATE INDEX job_strange ON job (id)
+    WHERE status NOT IN ('queued', 'running', 'finished', 'failed', 'paused', 'cancelled', 'quarantined')
+    OR (status IN ('queued', 'running')
+    AND (substr(run_at, 11, 1) <> ' ' OR substr(lease_expires_at, 11, 1) <> ' '));
 -- How signs of life find their job, and how a cancelled holder learns of it.
 CREATE UNIQUE INDEX job_lease ON job (lease_token) WHERE lease_token IS NOT NULL;
 CREATE INDEX job_cancelled_lease ON job (ended_lease) WHERE status = 'cancelled' AND ended_lease IS NOT NULL;
@@ -69,6 +73,8 @@ CREATE UNIQUE INDEX job_unique_key ON job (unique_key)
 -- Which jobs an area has; which discovery an account had last.
 CREATE INDEX job_path ON job (full_path, command) WHERE full_path IS NOT NULL;
 CREATE INDEX job_account ON job (account_id, command, id) WHERE account_id IS NOT NULL;
+-- Which jobs a job created, for when it is deleted.
+CREATE INDEX job_spawned ON job (spawned_from) WHERE spawned_from IS NOT NULL;
 
 CREATE TABLE area (
     full_path   TEXT NOT NULL PRIMARY KEY,

@@ -23,6 +23,8 @@ pub(crate) struct Setup {
     pub(crate) uid: Option<u32>,
     /// Words before the binary, e.g. `unshare …`.
     pub(crate) before: Vec<OsString>,
+    /// Whether those words give it mounts of its own: its data folder is then seen through its process alone.
+    pub(crate) own_mounts: bool,
 }
 
 impl Setup {
@@ -77,9 +79,8 @@ impl Server {
         let data = folder.join("data");
         let config = folder.join("reclaimer.toml");
         std::fs::write(&config, &setup.config)?;
-        let listen = data.join("listen");
         // What a killed server left must not be taken for this one's.
-        match std::fs::remove_file(&listen) {
+        match std::fs::remove_file(data.join("listen")) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             Ok(()) | Err(_) => {}
         }
@@ -112,6 +113,14 @@ impl Server {
             command.uid(uid).gid(uid);
         }
         let mut child = command.spawn().with_context(|| format!("cannot start {words:?}"))?;
+        let data = match (setup.own_mounts, child.id()) {
+            (true, Some(pid)) => {
+                let root = PathBuf::from(format!("/proc/{pid}/root"));
+                root.join(data.strip_prefix("/").context("an absolute path")?)
+            }
+            _ => data,
+        };
+        let listen = data.join("listen");
         let address = until("the server to listen", async || {
             if let Some(status) = child.try_wait()? {
                 let said = std::fs::read_to_string(folder.join("err.log")).unwrap_or_default();

@@ -29,13 +29,16 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     logging::start(&settings);
     let mut signals = EndSignals::listen()?;
     let data = DataDir::take(&settings.server.data_dir)?;
-    let listeners = Listeners::bind(&settings.server.addresses()?).await?;
+    let auth = auth(&settings, &data)?;
+    let own_uid = nix::unistd::geteuid().as_raw();
+    let shared = auth.socket_uids.iter().any(|uid| *uid != own_uid);
+    let listeners = Listeners::bind(&settings.server.addresses()?, shared).await?;
     let addresses = listeners.addresses().to_vec();
     let shutdown = CancellationToken::new();
     let outside = Outside {
         clock: Arc::new(SystemClock),
         seed: Seed::fresh()?,
-        auth: auth(&settings, &data)?,
+        auth,
         listeners,
         shutdown: shutdown.clone(),
     };

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::lease::{EndedLease, Lease, LeaseToken};
-use super::record::Job;
+use super::record::{Job, Progress};
 use super::report::{Failure, Holder, Outcome, Report, Retryable};
 use super::status::{IllegalTransition, Status, StatusEvent};
 use crate::history::{Actor, EventKind, HistoryEntry, JobEvent};
@@ -21,6 +21,16 @@ use crate::time::{after, between, rfc3339, spoken};
 /// The most characters of an error text that are kept.
 pub const MAX_ERROR: usize = 16_384;
 
+/// The most characters of a worker's reason for giving a job back that are kept.
+pub const MAX_REASON: usize = 1_000;
+
+/// The most bytes of JSON that `progress` may grow to by what workers say: history belongs in events, never in a growing
+/// row.
+pub const MAX_PROGRESS: usize = 64 * 1_024;
+
+/// A worker's timestamp further ahead of our clock than this orders nothing: it would make every later report look old.
+const MAX_AHEAD: Duration = Duration::from_secs(300);
+
 /// What a report came to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
@@ -28,6 +38,8 @@ pub enum Verdict {
     Applied(Vec<HistoryEntry>),
     /// It was applied before under the same lease; nothing changed.
     Duplicate,
+    /// It is progress that a newer report of the same lease has overtaken: a sign of life, and nothing more.
+    Overtaken,
     /// The sender does not hold the job; nothing changed.
     Stale,
 }
@@ -40,6 +52,19 @@ fn reset_counters(job: &mut Job) -> Value {
     job.recoveries = 0;
     job.lease_losses = 0;
     json!({ "reset": before })
+}
+
+/// About how many bytes of JSON a value takes.
+fn json_size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 5,
+        Value::Number(_) => 8,
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.iter().map(|item| json_size(item) + 1).sum::<usize>() + 2,
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| key.len() + 4 + json_size(value)).sum::<usize>() + 2
+        }
+    }
 }
 
 impl Job {
@@ -92,7 +117,9 @@ impl Job {
         Ok(entry)
     }
 
-    /// Applies a worker's report. A report that ends the attempt ends the lease; any other renews it.
+    /// Applies a worker's report. A report that ends the attempt ends the lease; any other renews it. The worker's own
+    /// timestamps tell a repetition, and older progress from newer; an end counts whatever its timestamp says, because
+    /// no decision trusts a worker's clock.
     ///
     /// # Errors
     /// When the transition table forbids it; cannot happen while a lease exists on running jobs alone.
@@ -102,15 +129,19 @@ impl Job {
         lease_for: Duration,
         now: DateTime<Utc>,
     ) -> Result<Verdict, IllegalTransition> {
-        let Some(lease) = self.lease.as_ref().filter(|lease| report.holder.holds(lease)) else {
+        let held = |lease: &&Lease| self.status == Status::Running && report.holder.holds(lease);
+        let Some(lease) = self.lease.as_ref().filter(held).cloned() else {
             return Ok(if self.repeats_its_end(report) { Verdict::Duplicate } else { Verdict::Stale });
         };
-        if let (Some(stamp), Some(last)) = (report.stamp, self.report_stamp)
-            && (stamp < last || (stamp == last && report.digest == self.report_digest))
-        {
-            return Ok(Verdict::Duplicate);
+        if let (Some(stamp), Some(last)) = (report.stamp, self.report_stamp) {
+            if stamp == last && report.digest == self.report_digest {
+                return Ok(Verdict::Duplicate);
+            }
+            if stamp < last && report.outcome == Outcome::Progress {
+                self.renew(lease_for, true, now);
+                return Ok(Verdict::Overtaken);
+            }
         }
-        let lease = lease.clone();
         let (from, actor) = (self.status, Actor::Worker(lease.worker.clone()));
         let (event, kind) = match &report.outcome {
             Outcome::Progress => {
@@ -143,14 +174,16 @@ impl Job {
                 }
                 self.resume_state = None;
             }
-            Outcome::Paused | Outcome::Progress => {}
+            // A pause is no failure: only failed attempts use up what the job may have.
+            Outcome::Paused => self.attempt = self.attempt.saturating_sub(1),
+            Outcome::Progress => {}
         }
         Ok(Verdict::Applied(entries))
     }
 
     fn hear(&mut self, report: &Report, now: DateTime<Utc>) {
-        self.progress.extend(report.said.clone());
-        if let Some(stamp) = report.stamp {
+        self.merge_progress(&report.said);
+        if let Some(stamp) = report.stamp.filter(|stamp| *stamp <= after(now, MAX_AHEAD)) {
             self.report_stamp = Some(stamp);
             self.report_digest.clone_from(&report.digest);
         }
@@ -159,6 +192,17 @@ impl Job {
         }
         self.lease_losses = 0;
         self.updated_at = now;
+    }
+
+    fn merge_progress(&mut self, said: &Progress) {
+        let kept = self.progress.iter().filter(|(key, _)| !said.contains_key(*key));
+        let size: usize = kept.chain(said).map(|(key, value)| key.len() + 4 + json_size(value)).sum();
+        if size <= MAX_PROGRESS {
+            self.progress.extend(said.clone());
+        } else {
+            let dropped = format!("a report: with it, progress would hold more than {MAX_PROGRESS} bytes");
+            self.progress.insert("dropped".into(), dropped.into());
+        }
     }
 
     fn write_failure(&mut self, failure: &Failure, now: DateTime<Utc>) {
@@ -286,7 +330,7 @@ impl Job {
         self.run_at = after(now, delay);
         self.updated_at = now;
         let mut entry = self.entry(EventKind::Released, Some(from), actor, now);
-        entry.reason = reason;
+        entry.reason = reason.map(|reason| reason.chars().take(MAX_REASON).collect());
         entry.detail = Some(json!({ "lease": lease.map(|lease| lease.token.fingerprint()) }));
         Ok(entry)
     }

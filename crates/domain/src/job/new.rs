@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde_json::Value;
 
 use super::priority::Priority;
@@ -47,6 +47,9 @@ pub enum InvalidJob {
     /// A run could not be that short or long.
     #[error("timeoutSeconds is a whole number from 1 to {most}, got {0}", most = NewJob::LONGEST_TIMEOUT)]
     Timeout(u64),
+    /// The moment cannot be written as a date.
+    #[error("runAt is a moment between the years 1 and 9999")]
+    RunAt,
     /// The path is empty or too long.
     #[error("fullPath takes 1 to {MAX_PATH} characters without control characters")]
     Path,
@@ -90,6 +93,9 @@ impl NewJob {
             && !(1..=Self::LONGEST_TIMEOUT).contains(&timeout.as_secs())
         {
             return Err(InvalidJob::Timeout(timeout.as_secs()));
+        }
+        if self.run_at.is_some_and(|at| !(1..=9_999).contains(&at.year())) {
+            return Err(InvalidJob::RunAt);
         }
         if let Some(path) = &self.full_path
             && !is_path(path)
@@ -161,6 +167,8 @@ mod tests {
         assert!(none.validate().unwrap_err().to_string().starts_with("maxAttempts"));
         let short = NewJob { timeout: Some(Duration::ZERO), ..order.clone() };
         assert!(short.validate().unwrap_err().to_string().starts_with("timeoutSeconds"));
+        let late = NewJob { run_at: Some(DateTime::<Utc>::MAX_UTC), ..order.clone() };
+        assert!(late.validate().unwrap_err().to_string().starts_with("runAt"));
         let path = NewJob { full_path: Some("a\nb".into()), ..order };
         assert!(path.validate().unwrap_err().to_string().starts_with("fullPath"));
     }

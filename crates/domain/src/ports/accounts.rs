@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::StoreError;
+use super::{Page, StoreError};
 use crate::account::Account;
 use crate::name::{AccountId, ProviderId};
 use crate::secret::Secret;
@@ -20,7 +20,11 @@ pub trait AccountStore: Send + Sync + std::fmt::Debug {
     async fn account(&self, id: &AccountId) -> Result<Option<Account>, StoreError>;
 
     /// Up to `limit` accounts in the order of their ids, from after `cursor`.
-    async fn accounts(&self, cursor: Option<AccountId>, limit: u32) -> Result<Vec<Account>, StoreError>;
+    async fn accounts(
+        &self,
+        cursor: Option<AccountId>,
+        limit: u32,
+    ) -> Result<Page<Account, AccountId>, StoreError>;
 
     /// Creates or replaces an account.
     async fn put(&self, account: Account) -> Result<(), StoreError>;

@@ -9,7 +9,7 @@ use super::StoreError;
 use crate::history::{Actor, JobEvent};
 use crate::id::JobId;
 use crate::job::report::Report;
-use crate::job::{IllegalTransition, Job, Lease, LeaseToken, NewJob, SpawnIntent, Status};
+use crate::job::{IllegalTransition, Job, Lease, LeaseToken, NewJob, SpawnIntent, Status, StatusEvent};
 use crate::name::{AccountId, Command, QueueName, UniqueKey, WorkerId};
 
 /// Keeps jobs.
@@ -196,6 +196,8 @@ pub enum Created {
     Done {
         /// The answers.
         jobs: Vec<CreatedJob>,
+        /// Of an order of exactly one job, that job as it is now; `None` where it was deleted since.
+        single: Option<Box<Job>>,
         /// Whether this is the answer of an earlier, equal order.
         replayed: bool,
     },
@@ -380,6 +382,22 @@ pub enum AdminAction {
     Release,
     /// Create a new job like this finished or cancelled one, under this id.
     Rerun(JobId),
+}
+
+impl AdminAction {
+    /// The states from which it can be done.
+    #[must_use]
+    pub fn possible_from(&self) -> Vec<Status> {
+        let event = match self {
+            Self::Retry => StatusEvent::Retry,
+            Self::Cancel => StatusEvent::Cancel,
+            Self::Pause => StatusEvent::Hold,
+            Self::Resume => StatusEvent::Resume,
+            Self::Release => StatusEvent::Unquarantine,
+            Self::Rerun(_) => return Status::ALL.into_iter().filter(|status| status.is_terminal()).collect(),
+        };
+        Status::ALL.into_iter().filter(|status| status.after(event).is_ok()).collect()
+    }
 }
 
 /// One thing done to many jobs.

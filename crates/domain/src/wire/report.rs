@@ -15,6 +15,9 @@ use crate::name::{AreaKind, Quoted, WorkerId};
 /// The most bytes of JSON kept under `progress.extra`.
 pub const MAX_EXTRA: usize = 16 * 1_024;
 
+/// The deepest that a report may be nested, itself included: deeper JSON is refused by too many readers.
+pub const MAX_DEPTH: usize = 64;
+
 /// The most areas one report may carry.
 pub const MAX_AREAS: usize = 10_000;
 
@@ -42,6 +45,9 @@ pub enum InvalidReport {
     /// It is not an object.
     #[error("a report is a JSON object, got {0}")]
     NotAnObject(&'static str),
+    /// It is nested too deeply.
+    #[error("the report is nested deeper than {MAX_DEPTH} levels")]
+    TooDeep,
     /// A field is missing.
     #[error("the report has no `{0}`")]
     Missing(&'static str),
@@ -67,7 +73,7 @@ impl InvalidReport {
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownStatus { .. } => "unknown_status",
-            Self::NotAnObject(_) | Self::Missing(_) | Self::Field { .. } => "invalid_report",
+            Self::NotAnObject(_) | Self::TooDeep | Self::Missing(_) | Self::Field { .. } => "invalid_report",
         }
     }
 }
@@ -81,6 +87,9 @@ fn field(name: &str, reason: impl ToString) -> InvalidReport {
 /// # Errors
 /// [`InvalidReport`] names the first field that cannot be read.
 pub fn read_report(value: Value, sender: Option<&WorkerId>) -> Result<Report, InvalidReport> {
+    if deeper_than(&value, MAX_DEPTH) {
+        return Err(InvalidReport::TooDeep);
+    }
     let Value::Object(mut object) = value else { return Err(InvalidReport::NotAnObject(kind_of(&value))) };
     let digest = hex::encode(&Sha256::digest(Value::Object(object.clone()).to_string())[..16]);
 
@@ -100,8 +109,9 @@ pub fn read_report(value: Value, sender: Option<&WorkerId>) -> Result<Report, In
     };
     let holder = match (lease(&mut object)?, &sender) {
         (Some(token), _) => Holder::Lease(token),
-        (None, Some(worker)) => Holder::Worker(worker.clone()),
-        (None, None) => return Err(InvalidReport::Missing("lease")),
+        // The name of a caller that gave none is not its own: it proves nothing.
+        (None, Some(worker)) if !worker.is_anonymous() => Holder::Worker(worker.clone()),
+        (None, Some(_) | None) => return Err(InvalidReport::Missing("lease")),
     };
     let status = text(&mut object, "status")?.ok_or(InvalidReport::Missing("status"))?;
     let stamp = stamp(&mut object)?;
@@ -119,6 +129,14 @@ pub fn read_report(value: Value, sender: Option<&WorkerId>) -> Result<Report, In
         resume_state,
         areas,
     })
+}
+
+fn deeper_than(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(items) => levels == 0 || items.iter().any(|item| deeper_than(item, levels - 1)),
+        Value::Object(fields) => levels == 0 || fields.values().any(|field| deeper_than(field, levels - 1)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 fn outcome(status: &str, object: &mut Map<String, Value>) -> Result<Outcome, InvalidReport> {
@@ -465,11 +483,20 @@ mod tests {
     }
 
     #[test]
+    fn a_report_is_nested_only_so_deep() {
+        let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!({ "x": inner }));
+        let report = |levels| json!({"taskId": "J", "lease": "t", "status": "started", "x": nested(levels)});
+        assert!(read_report(report(MAX_DEPTH - 1), None).is_ok());
+        assert!(refusal(report(MAX_DEPTH)).contains("deeper than 64"));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         assert_eq!(refusal(json!([])), "a report is a JSON object, got an array");
         assert_eq!(refusal(json!({"lease": "t"})), "the report has no `taskId`");
         assert_eq!(refusal(json!({"taskId": "J"})), "the report has no `lease`");
         assert_eq!(refusal(json!({"taskId": "J", "lease": "t"})), "the report has no `status`");
+        assert_eq!(refusal(json!({"taskId": "J", "workerId": "http:x"})), "the report has no `lease`");
         assert!(
             refusal(json!({"taskId": "J", "jobId": "K", "lease": "t"})).contains("`K` is not the taskId `J`")
         );

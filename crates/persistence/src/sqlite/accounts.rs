@@ -6,7 +6,7 @@ use diesel::sql_types::{Nullable, Text};
 use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::account::Account;
 use reclaimer_domain::name::AccountId;
-use reclaimer_domain::ports::{AccountStore, FreshCredentials, StoreError};
+use reclaimer_domain::ports::{AccountStore, FreshCredentials, Page, StoreError};
 use reclaimer_domain::secret::Secret;
 
 use super::SqliteStore;
@@ -32,31 +32,38 @@ impl AccountStore for SqliteStore {
         self.read("read an account", move |conn| find(conn, &id)).await
     }
 
-    async fn accounts(&self, cursor: Option<AccountId>, limit: u32) -> Result<Vec<Account>, StoreError> {
+    async fn accounts(
+        &self,
+        cursor: Option<AccountId>,
+        limit: u32,
+    ) -> Result<Page<Account, AccountId>, StoreError> {
         self.read("list accounts", move |conn| {
-            let rows: Vec<Row> = prepared!(
+            let mut rows: Vec<Row> = prepared!(
                 concat!(
                     "SELECT ",
                     account_columns!(),
                     " FROM account WHERE erased_at IS NULL AND id > ? ORDER BY id LIMIT ?"
                 ),
                 cursor.as_ref().map_or("", AccountId::as_str),
-                limit,
+                limit.saturating_add(1),
             )
             .rows::<RowSql>()
             .all(conn)?;
-            Ok(rows.into_iter().filter_map(read).collect())
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let more = rows.len() > limit;
+            rows.truncate(limit);
+            let next = rows.iter().rev().find_map(|row| row.0.parse().ok()).filter(|_| more);
+            Ok(Page { items: rows.into_iter().filter_map(read).collect(), next })
         })
         .await
     }
 
     async fn put(&self, account: Account) -> Result<(), StoreError> {
-        let now = account.updated_at;
-        self.write("store an account", now, move |conn, _| put(conn, &account)).await
+        self.write("store an account", move |conn, _| put(conn, &account)).await
     }
 
     async fn erase(&self, id: AccountId, now: DateTime<Utc>) -> Result<bool, StoreError> {
-        self.write("erase an account", now, move |conn, _| {
+        self.write("erase an account", move |conn, _| {
             let changed = prepared!(
                 "UPDATE account SET access_token = NULL, refresh_token = NULL, access_token_expires_at = NULL, \
                  refresh_token_expires_at = NULL, user_id = '', erased_at = ?, updated_at = ? \
@@ -78,7 +85,7 @@ impl AccountStore for SqliteStore {
         fresh: FreshCredentials,
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
-        self.write("store renewed credentials", now, move |conn, _| {
+        self.write("store renewed credentials", move |conn, _| {
             let rotated = fresh.refresh_token.as_ref().map(Secret::expose);
             let changed = prepared!(
                 "UPDATE account SET access_token = ?, access_token_expires_at = ?, \

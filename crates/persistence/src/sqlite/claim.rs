@@ -6,11 +6,11 @@ use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::history::Actor;
 use reclaimer_domain::job::Job;
 use reclaimer_domain::name::{Command, QueueName};
-use reclaimer_domain::ports::{Claim, Claimed};
+use reclaimer_domain::ports::{Arrival, Claim, Claimed, Flow};
 
 use super::effects::Effects;
-use super::job_table::{Found, Guard};
-use super::row::{Row, RowSql, job_columns, read_row};
+use super::job_table::{Found, Loaded, load};
+use super::row::{Row, RowSql, job_columns};
 use super::set_aside::set_aside;
 use super::stamp::read_stamp;
 use super::statement::prepared;
@@ -31,18 +31,17 @@ pub(super) fn claim(
         let mut broken = false;
         for found in due {
             match found {
-                Ok(mut job) => {
-                    let guard = Guard::of(&job);
+                Ok(Loaded { mut job, guard }) => {
                     let Some(token) = tokens.next() else { break };
                     if let Ok(entry) = job.claim(&worker, token, lease_for, now)
                         && job_table::update(conn, &guard, &job)?
                     {
                         event_table::append(conn, job.id.as_str(), &entry)?;
-                        effects.flow.claims += 1;
+                        effects.count(Flow { claims: 1, ..Flow::default() }, now);
                         jobs.push(job);
                     }
                 }
-                Err(unreadable) => broken |= set_aside(conn, *unreadable, Actor::System, now)?,
+                Err(mut unreadable) => broken |= set_aside(conn, &mut unreadable, Actor::System, now)?,
             }
         }
         if !broken {
@@ -63,7 +62,18 @@ pub(super) fn peek(
     now: DateTime<Utc>,
 ) -> QueryResult<Vec<Job>> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    Ok(due(conn, queue, command, limit, now)?.into_iter().filter_map(Result::ok).collect())
+    let mut wanted = limit;
+    loop {
+        let found = due(conn, queue, command, wanted, now)?;
+        let all = found.len() < wanted;
+        let mut jobs: Vec<Job> = found.into_iter().filter_map(Result::ok).map(|loaded| loaded.job).collect();
+        // Rows that cannot be read take up room in what was asked for.
+        if all || jobs.len() >= limit || wanted >= limit.saturating_mul(16) {
+            jobs.truncate(limit);
+            return Ok(jobs);
+        }
+        wanted = wanted.saturating_mul(2);
+    }
 }
 
 /// Queued jobs whose moment has come, in the order in which they are handed out.
@@ -110,7 +120,39 @@ fn due(
         .rows::<RowSql>()
         .all(conn)?,
     };
-    Ok(rows.into_iter().map(read_row).collect())
+    Ok(rows.into_iter().map(load).collect())
+}
+
+/// The most arrivals that a queue's resumption makes: as many as workers may wait for.
+const MOST_ARRIVALS: i64 = 1_000;
+
+/// What waits in a queue: due jobs, and of each command the next that falls due.
+pub(super) fn waiting(
+    conn: &mut SqliteConnection,
+    queue: &QueueName,
+    now: DateTime<Utc>,
+) -> QueryResult<Vec<Arrival>> {
+    let mut found: Vec<(String, String)> = prepared!(
+        "SELECT command, run_at FROM job WHERE status = 'queued' AND queue = ? AND run_at <= ? \
+         ORDER BY priority, run_at, id LIMIT ?",
+        queue.as_str(),
+        now,
+        MOST_ARRIVALS
+    )
+    .rows::<(Text, Text)>()
+    .all(conn)?;
+    let later: Vec<(String, String)> = prepared!(
+        "SELECT command, min(run_at) FROM job WHERE status = 'queued' AND queue = ? AND run_at > ? GROUP BY command",
+        queue.as_str(),
+        now,
+    )
+    .rows::<(Text, Text)>()
+    .all(conn)?;
+    found.extend(later);
+    let arrival = |(command, run_at): (String, String)| {
+        Some(Arrival { queue: queue.clone(), command: command.parse().ok()?, run_at: read_stamp(&run_at)? })
+    };
+    Ok(found.into_iter().filter_map(arrival).collect())
 }
 
 /// When the next job that waits for its moment falls due.

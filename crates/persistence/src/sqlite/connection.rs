@@ -7,6 +7,7 @@ use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
 use diesel::{Connection, SqliteConnection};
 use reclaimer_domain::ports::StoreError;
+use rustix::fs::{Access, access};
 
 use super::statement::prepared;
 use crate::config::Durability;
@@ -66,6 +67,30 @@ pub(crate) fn writer(
     );
     conn.batch_execute(&pragmas).map_err(|error| store_error("set up the writer", error))?;
     Ok(conn)
+}
+
+/// While the database's file was read-only, readers made its log and index read-only as well, as the engine does; where
+/// the file can be written again, so must they.
+pub(crate) fn repair_sidecars(path: &Path) -> Result<(), StoreError> {
+    let writable = |path: &Path| access(path, Access::WRITE_OK).is_ok();
+    for ending in ["-wal", "-shm"] {
+        let mut sidecar = path.as_os_str().to_owned();
+        sidecar.push(ending);
+        let sidecar = Path::new(&sidecar);
+        if let (true, Ok(found), false) = (writable(path), std::fs::metadata(path), writable(sidecar))
+            && sidecar.exists()
+        {
+            std::fs::set_permissions(sidecar, found.permissions()).map_err(|error| {
+                StoreError::Unavailable {
+                    reason: format!(
+                        "the database's {ending} file cannot be written; check its owner and permissions"
+                    ),
+                    source: Some(Box::new(error)),
+                }
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// A connection that reads.

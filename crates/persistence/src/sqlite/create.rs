@@ -27,7 +27,7 @@ pub(super) fn create(
 ) -> QueryResult<Created> {
     let Create { jobs, idempotency, actor, now } = order;
     if let Some(key) = &idempotency
-        && let Some(answer) = answered_before(conn, key)?
+        && let Some(answer) = answered_before(conn, key, now)?
     {
         return Ok(answer);
     }
@@ -46,17 +46,31 @@ pub(super) fn create(
         }
     }
     let mut answers = Vec::with_capacity(jobs.len());
+    let mut newest = None;
     for (id, new) in jobs {
         let job = Job::new(id, new, now);
-        answers.push(insert_new(conn, &job, actor.clone())?);
-        if answers.last().is_some_and(|answer| answer.created) {
+        let answer = insert_new(conn, &job, actor.clone())?;
+        if answer.created {
             effects.now_waits(&job);
+            newest = Some(Box::new(job));
         }
+        answers.push(answer);
     }
     if let Some(key) = &idempotency {
         remember(conn, key, &answers, now)?;
     }
-    Ok(Created::Done { jobs: answers, replayed: false })
+    let single = match (answers.as_slice(), newest) {
+        ([only], Some(job)) if only.created => Some(job),
+        _ => single(conn, &answers)?,
+    };
+    Ok(Created::Done { jobs: answers, single, replayed: false })
+}
+
+/// The job of an order of one, as it is stored.
+fn single(conn: &mut SqliteConnection, answers: &[CreatedJob]) -> QueryResult<Option<Box<Job>>> {
+    let [only] = answers else { return Ok(None) };
+    let found = job_table::find(conn, only.id.as_str())?;
+    Ok(found.and_then(Result::ok).map(|loaded| Box::new(loaded.job)))
 }
 
 /// Writes a new job and its first event, unless a live job holds its unique key.
@@ -88,18 +102,25 @@ fn exists(conn: &mut SqliteConnection, job: &JobId) -> QueryResult<bool> {
     Ok(found.is_some())
 }
 
-fn answered_before(conn: &mut SqliteConnection, key: &Idempotency) -> QueryResult<Option<Created>> {
-    let found: Option<(String, String)> =
-        prepared!("SELECT digest, answer FROM idempotency WHERE key = ?", &key.key)
-            .rows::<(Text, Text)>()
-            .first(conn)?;
-    Ok(found.map(|(digest, answer)| {
-        if digest == key.digest {
-            Created::Done { jobs: read_answer(&answer), replayed: true }
-        } else {
-            Created::KeyReused
-        }
-    }))
+fn answered_before(
+    conn: &mut SqliteConnection,
+    key: &Idempotency,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<Created>> {
+    let found: Option<(String, String)> = prepared!(
+        "SELECT digest, answer FROM idempotency WHERE key = ? AND created_at >= ?",
+        &key.key,
+        before(now, KEY_KEPT)
+    )
+    .rows::<(Text, Text)>()
+    .first(conn)?;
+    let Some((digest, answer)) = found else { return Ok(None) };
+    if digest != key.digest {
+        return Ok(Some(Created::KeyReused));
+    }
+    let jobs = read_answer(&answer);
+    let single = single(conn, &jobs)?;
+    Ok(Some(Created::Done { jobs, single, replayed: true }))
 }
 
 fn remember(
@@ -114,7 +135,7 @@ fn remember(
     )
     .run(conn)?;
     prepared!(
-        "INSERT INTO idempotency (key, digest, answer, created_at) VALUES (?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO idempotency (key, digest, answer, created_at) VALUES (?, ?, ?, ?)",
         &key.key,
         &key.digest,
         write_answer(answers),

@@ -8,14 +8,15 @@ use reclaimer_domain::ports::{Arrival, Flow};
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     pub(crate) arrivals: Vec<Arrival>,
-    pub(crate) flow: Flow,
+    /// What went through, and when.
+    pub(crate) flow: Vec<(DateTime<Utc>, Flow)>,
 }
 
 /// How far effects had been gathered when an operation began.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
     arrivals: usize,
-    flow: Flow,
+    flow: usize,
 }
 
 impl Effects {
@@ -26,14 +27,25 @@ impl Effects {
         }
     }
 
+    /// Counts what goes through at `now`.
+    pub(crate) fn count(&mut self, flow: Flow, now: DateTime<Utc>) {
+        match self.flow.last_mut() {
+            Some((at, counted)) if *at == now => {
+                counted.claims += flow.claims;
+                counted.requeues += flow.requeues;
+            }
+            _ => self.flow.push((now, flow)),
+        }
+    }
+
     pub(crate) fn mark(&self) -> Mark {
-        Mark { arrivals: self.arrivals.len(), flow: self.flow }
+        Mark { arrivals: self.arrivals.len(), flow: self.flow.len() }
     }
 
     /// Forgets what a failed operation gathered.
     pub(crate) fn forget_since(&mut self, mark: Mark) {
         self.arrivals.truncate(mark.arrivals);
-        self.flow = mark.flow;
+        self.flow.truncate(mark.flow);
     }
 }
 

@@ -5,6 +5,7 @@ use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::history::{HistoryEntry, JobEvent};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::name::RuleName;
+use reclaimer_domain::ports::Page;
 use serde_json::Value;
 
 use super::row::Unreadable;
@@ -75,14 +76,14 @@ pub(crate) fn append_set_aside(
     .map(drop)
 }
 
-/// A job's events after `cursor`, oldest first.
+/// A part of a job's events, oldest first. Where it goes on is told by the rows, readable or not.
 pub(crate) fn page(
     conn: &mut SqliteConnection,
     job: &JobId,
     cursor: Option<i64>,
     limit: u32,
-) -> QueryResult<Vec<JobEvent>> {
-    let rows: Vec<Row> = prepared!(
+) -> QueryResult<Page<JobEvent, i64>> {
+    let mut rows: Vec<Row> = prepared!(
         concat!(
             "SELECT ",
             event_columns!(),
@@ -90,11 +91,15 @@ pub(crate) fn page(
         ),
         job.as_str(),
         cursor.unwrap_or(i64::MIN),
-        limit,
+        limit.saturating_add(1),
     )
     .rows::<RowSql>()
     .all(conn)?;
-    Ok(rows.into_iter().filter_map(read).collect())
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().map(|row| row.0).filter(|_| more);
+    Ok(Page { items: rows.into_iter().filter_map(read).collect(), next })
 }
 
 /// A job's latest events, oldest first.

@@ -2,21 +2,34 @@
 
 use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::job::{Job, Lease, LeaseToken, Status};
+use reclaimer_domain::job::{Job, LeaseToken, Status};
 use reclaimer_domain::name::UniqueKey;
 
 use super::row::{Row, RowSql, Unreadable, ended_as, job_columns, last_report, read_row};
 use super::statement::prepared;
 
 /// A row as found: a job, or what is wrong with it.
-pub(crate) type Found = Result<Job, Box<Unreadable>>;
+pub(crate) type Found = Result<Loaded, Box<Unreadable>>;
+
+/// A job, and what its row must still look like when the job is written back.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) job: Job,
+    pub(crate) guard: Guard,
+}
+
+/// Reads a row.
+pub(crate) fn load(row: Row) -> Found {
+    let guard = Guard::of(&row);
+    read_row(row).map(|job| Loaded { job, guard })
+}
 
 /// One job by id.
 pub(crate) fn find(conn: &mut SqliteConnection, id: &str) -> QueryResult<Option<Found>> {
     let row: Option<Row> = prepared!(concat!("SELECT ", job_columns!(), " FROM job WHERE id = ?"), id)
         .rows::<RowSql>()
         .first(conn)?;
-    Ok(row.map(read_row))
+    Ok(row.map(load))
 }
 
 /// The job that a lease holds.
@@ -27,7 +40,7 @@ pub(crate) fn find_by_lease(conn: &mut SqliteConnection, token: &LeaseToken) -> 
     )
     .rows::<RowSql>()
     .first(conn)?;
-    Ok(row.map(read_row))
+    Ok(row.map(load))
 }
 
 /// The live job that holds a unique key.
@@ -68,18 +81,25 @@ pub(crate) fn insert(conn: &mut SqliteConnection, job: &Job) -> QueryResult<()> 
     .map(drop)
 }
 
-/// What a row must still look like to be changed.
+/// What a row must still look like to be changed: its cells as they are stored, which other programs may have written in
+/// other ways than we would.
 #[derive(Debug)]
 pub(crate) struct Guard {
     id: String,
     status: String,
-    lease: Option<Lease>,
+    lease_token: Option<String>,
+    lease_expires_at: Option<String>,
 }
 
 impl Guard {
-    /// The job as it was read.
-    pub(crate) fn of(job: &Job) -> Self {
-        Self { id: job.id.to_string(), status: job.status.as_str().to_owned(), lease: job.lease.clone() }
+    fn of(row: &Row) -> Self {
+        let ((id, .., status, _, _, _), _, (_, lease_token, lease_expires_at, ..), _) = row;
+        Self {
+            id: id.clone(),
+            status: status.clone(),
+            lease_token: lease_token.clone(),
+            lease_expires_at: lease_expires_at.clone(),
+        }
     }
 }
 
@@ -113,8 +133,8 @@ pub(crate) fn update(conn: &mut SqliteConnection, guard: &Guard, job: &Job) -> Q
         job.finished_at,
         &guard.id,
         &guard.status,
-        guard.lease.as_ref().map(|lease| lease.token.expose()),
-        guard.lease.as_ref().map(|lease| lease.expires_at),
+        guard.lease_token.as_ref(),
+        guard.lease_expires_at.as_ref(),
     )
     .run(conn)?;
     Ok(changed == 1)
@@ -125,7 +145,8 @@ pub(crate) fn overwrite(conn: &mut SqliteConnection, unreadable: &Unreadable) ->
     let job = &unreadable.salvage;
     let changed = prepared!(
         "UPDATE job SET queue = ?, command = ?, account_id = (SELECT id FROM account WHERE id = ?), \
-         payload = ?, status = ?, priority = ?, progress = ?, resume_state = ?, attempt = ?, max_attempts = ?, \
+         spawned_from = CASE WHEN ? THEN NULL ELSE spawned_from END, \
+         unique_key = CASE WHEN ? THEN NULL ELSE unique_key END, payload = ?, status = ?, priority = ?, progress = ?, resume_state = ?, attempt = ?, max_attempts = ?, \
          recoveries = ?, recover_after = NULL, run_at = ?, timeout_seconds = ?, worker_id = NULL, \
          lease_token = NULL, lease_expires_at = NULL, lease_excused = 0, lease_epoch = ?, lease_losses = ?, \
          ended_lease = NULL, ended_as = NULL, last_report = NULL, created_at = ?, updated_at = ?, started_at = ?, \
@@ -133,6 +154,8 @@ pub(crate) fn overwrite(conn: &mut SqliteConnection, unreadable: &Unreadable) ->
         job.queue.as_str(),
         job.command.as_str(),
         job.account_id.as_ref().map(|id| id.as_str()),
+        i64::from(unreadable.is_faulty("spawned_from")),
+        i64::from(unreadable.is_faulty("unique_key")),
         job.payload.to_string(),
         Status::Quarantined.as_str(),
         i64::from(job.priority.get()),

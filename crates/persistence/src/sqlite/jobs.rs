@@ -19,17 +19,12 @@ use super::statement::prepared;
 use super::{SqliteStore, claim, create, event_table, job_table, leases, lists, manual, report};
 
 impl SqliteStore {
-    pub(super) async fn write<T, F>(
-        &self,
-        name: &'static str,
-        now: DateTime<Utc>,
-        work: F,
-    ) -> Result<T, StoreError>
+    pub(super) async fn write<T, F>(&self, name: &'static str, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut SqliteConnection, &mut Effects) -> QueryResult<T> + Send + 'static,
     {
-        self.writer.run(name, now, work).await
+        self.writer.run(name, work).await
     }
 
     pub(super) async fn read<T, F>(&self, name: &'static str, work: F) -> Result<T, StoreError>
@@ -39,7 +34,7 @@ impl SqliteStore {
     {
         if !self.readers.is_open() {
             // The writer opens, makes and migrates. Where it cannot, what is there may still be readable.
-            drop(self.writer.run("open the database", DateTime::UNIX_EPOCH, |_, _| Ok(())).await);
+            drop(self.writer.run("open the database", |_, _| Ok(())).await);
         }
         self.readers.run(name, work).await
     }
@@ -64,11 +59,11 @@ impl SqliteStore {
 impl JobStore for SqliteStore {
     async fn create(&self, order: Create) -> Result<Created, StoreError> {
         self.check_room()?;
-        self.write("create jobs", order.now, move |conn, effects| create::create(conn, effects, order)).await
+        self.write("create jobs", move |conn, effects| create::create(conn, effects, order)).await
     }
 
     async fn claim(&self, order: Claim) -> Result<Claimed, StoreError> {
-        self.write("claim jobs", order.now, move |conn, effects| claim::claim(conn, effects, order)).await
+        self.write("claim jobs", move |conn, effects| claim::claim(conn, effects, order)).await
     }
 
     async fn peek(
@@ -83,23 +78,20 @@ impl JobStore for SqliteStore {
     }
 
     async fn report(&self, order: ReportOrder) -> Result<ReportAnswer, StoreError> {
-        self.write("apply a report", order.now, move |conn, effects| report::report(conn, effects, order))
-            .await
+        self.write("apply a report", move |conn, effects| report::report(conn, effects, order)).await
     }
 
     async fn renew(&self, order: Renew) -> Result<Renewed, StoreError> {
-        self.write("renew leases", order.now, move |conn, _| leases::renew(conn, order)).await
+        self.write("renew leases", move |conn, _| leases::renew(conn, order)).await
     }
 
     async fn release(&self, order: Release) -> Result<Released, StoreError> {
-        self.write("release leases", order.now, move |conn, effects| leases::release(conn, effects, order))
-            .await
+        self.write("release leases", move |conn, effects| leases::release(conn, effects, order)).await
     }
 
     async fn discover(&self, order: Discovery) -> Result<DiscoveryAnswer, StoreError> {
         self.check_room()?;
-        self.write("start discovery", order.now, move |conn, effects| manual::discover(conn, effects, order))
-            .await
+        self.write("start discovery", move |conn, effects| manual::discover(conn, effects, order)).await
     }
 
     async fn administer(
@@ -109,7 +101,7 @@ impl JobStore for SqliteStore {
         actor: Actor,
         now: DateTime<Utc>,
     ) -> Result<Applied<Box<Job>>, StoreError> {
-        self.write("administer a job", now, move |conn, effects| {
+        self.write("administer a job", move |conn, effects| {
             manual::administer(conn, effects, &id, &action, actor, now)
         })
         .await
@@ -119,10 +111,8 @@ impl JobStore for SqliteStore {
         if bulk.dry_run {
             return self.read("count jobs", move |conn| manual::count_many(conn, &bulk)).await;
         }
-        self.write("administer jobs", bulk.now, move |conn, effects| {
-            manual::administer_many(conn, effects, &bulk)
-        })
-        .await
+        self.write("administer jobs", move |conn, effects| manual::administer_many(conn, effects, &bulk))
+            .await
     }
 
     async fn job(&self, id: &JobId) -> Result<Option<JobRead>, StoreError> {
@@ -152,12 +142,7 @@ impl JobStore for SqliteStore {
             if found.is_none() {
                 return Ok(None);
             }
-            let mut items = event_table::page(conn, &id, cursor, limit.saturating_add(1))?;
-            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            let more = items.len() > limit;
-            items.truncate(limit);
-            let next = items.last().map(|event| event.id).filter(|_| more);
-            Ok(Some(Page { items, next }))
+            event_table::page(conn, &id, cursor, limit).map(Some)
         })
         .await
     }
@@ -172,7 +157,7 @@ impl JobStore for SqliteStore {
         paused: bool,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.write("pause or resume a queue", now, move |conn, effects| {
+        self.write("pause or resume a queue", move |conn, effects| {
             prepared!(
                 "INSERT INTO queue (name, paused, updated_at) VALUES (?, ?, ?) \
                  ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, updated_at = excluded.updated_at",
@@ -182,8 +167,7 @@ impl JobStore for SqliteStore {
             )
             .run(conn)?;
             if !paused {
-                let waiting = claim::peek(conn, Some(&queue), None, u32::MAX, now)?;
-                waiting.iter().for_each(|job| effects.now_waits(job));
+                effects.arrivals.extend(claim::waiting(conn, &queue, now)?);
             }
             Ok(())
         })
@@ -191,7 +175,7 @@ impl JobStore for SqliteStore {
     }
 
     async fn probe(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.write("write to the database", now, move |conn, _| {
+        self.write("write to the database", move |conn, _| {
             prepared!(
                 "INSERT INTO probe (name, at) VALUES ('ready', ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at",
                 now

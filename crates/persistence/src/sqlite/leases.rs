@@ -8,7 +8,7 @@ use reclaimer_domain::job::LeaseToken;
 use reclaimer_domain::ports::{Release, Released, Renew, Renewed};
 
 use super::effects::Effects;
-use super::job_table::Guard;
+use super::job_table::Loaded;
 use super::statement::prepared;
 use super::{event_table, job_table};
 
@@ -17,14 +17,13 @@ pub(super) fn renew(conn: &mut SqliteConnection, order: Renew) -> QueryResult<Re
     let Renew { leases, lease_for, now } = order;
     let mut answer = Renewed::default();
     for token in leases {
-        let Some(Ok(mut job)) = job_table::find_by_lease(conn, &token)? else {
+        let Some(Ok(Loaded { mut job, guard })) = job_table::find_by_lease(conn, &token)? else {
             match cancelled(conn, &token)? {
                 Some(job) => answer.cancelled.push((job, token)),
                 None => answer.lost.push(token),
             }
             continue;
         };
-        let guard = Guard::of(&job);
         job.renew(lease_for, true, now);
         match (job_table::update(conn, &guard, &job)?, job.lease) {
             (true, Some(lease)) => answer.renewed.push((job.id, lease)),
@@ -43,11 +42,10 @@ pub(super) fn release(
     let Release { leases, reason, delay, now } = order;
     let mut answer = Released::default();
     for token in leases {
-        let Some(Ok(mut job)) = job_table::find_by_lease(conn, &token)? else {
+        let Some(Ok(Loaded { mut job, guard })) = job_table::find_by_lease(conn, &token)? else {
             answer.lost.push(token);
             continue;
         };
-        let guard = Guard::of(&job);
         let Ok(entry) = job.give_back(reason.clone(), delay, now) else {
             answer.lost.push(token);
             continue;
@@ -85,15 +83,21 @@ pub(super) fn grant_grace(conn: &mut SqliteConnection, until: DateTime<Utc>) -> 
     Ok(u32::try_from(changed).unwrap_or(u32::MAX))
 }
 
-/// Shifts every running job's lease.
+/// Shifts what is known of every running job by a jump of the clock, so that nobody seems to have been silent for its
+/// length. After a jump forward, which a sleeping machine makes as well, losing the lease is excused.
 pub(super) fn shift(conn: &mut SqliteConnection, by: chrono::Duration) -> QueryResult<u32> {
     let millis = by.num_milliseconds();
     let sign = if millis < 0 { '-' } else { '+' };
     let seconds = format!("{sign}{}.{:03} seconds", millis.abs() / 1_000, millis.abs() % 1_000);
     let changed = prepared!(
-        "UPDATE job SET lease_expires_at = strftime('%Y-%m-%d %H:%M:%f', lease_expires_at, ?) || '000' \
-         WHERE status = 'running' AND lease_expires_at IS NOT NULL",
-        seconds
+        "UPDATE job SET lease_expires_at = strftime('%Y-%m-%d %H:%M:%f', lease_expires_at, ?) || '000', \
+         updated_at = strftime('%Y-%m-%d %H:%M:%f', updated_at, ?) || '000', \
+         started_at = strftime('%Y-%m-%d %H:%M:%f', started_at, ?) || '000', \
+         lease_excused = max(lease_excused, ?) WHERE status = 'running' AND lease_expires_at IS NOT NULL",
+        &seconds,
+        &seconds,
+        &seconds,
+        i64::from(millis > 0),
     )
     .run(conn)?;
     Ok(u32::try_from(changed).unwrap_or(u32::MAX))

@@ -10,8 +10,8 @@ use reclaimer_domain::job::Status;
 use reclaimer_domain::name::QueueName;
 use reclaimer_domain::ports::{JobFilter, JobRead, Page, QueueState};
 
-use super::job_table::Found;
-use super::row::{Row, RowSql, job_columns, read_row};
+use super::job_table::{Found, Loaded, load};
+use super::row::{Row, RowSql, job_columns};
 use super::statement::{Bind, Dynamic, prepared};
 
 /// Jobs of a filter in the order of their ids, from beyond the cursor.
@@ -50,7 +50,7 @@ pub(super) fn filtered(
     sql.push_str(&format!(" ORDER BY id {order} LIMIT ?"));
     binds.push(limit.into());
     let rows: Vec<Row> = Dynamic::<RowSql> { sql, binds, rows: PhantomData }.load(conn)?;
-    Ok(rows.into_iter().map(read_row).collect())
+    Ok(rows.into_iter().map(load).collect())
 }
 
 /// A page of jobs, newest first.
@@ -64,8 +64,8 @@ pub(super) fn page(
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = found.len() > limit;
     found.truncate(limit);
-    let last = found.last().and_then(|last| match last {
-        Ok(job) => Some(job.id.clone()),
+    let last = found.iter().rev().find_map(|last| match last {
+        Ok(Loaded { job, .. }) => Some(job.id.clone()),
         Err(broken) => broken.id.parse().ok(),
     });
     let items = found.into_iter().map(read).collect();
@@ -75,7 +75,7 @@ pub(super) fn page(
 /// A row for reading.
 pub(super) fn read(found: Found) -> JobRead {
     match found {
-        Ok(job) => JobRead::Whole(Box::new(job)),
+        Ok(Loaded { job, .. }) => JobRead::Whole(Box::new(job)),
         Err(unreadable) => JobRead::Broken(unreadable.broken()),
     }
 }

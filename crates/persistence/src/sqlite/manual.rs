@@ -14,8 +14,9 @@ use reclaimer_domain::time::between;
 
 use super::create::{account_exists, insert_new};
 use super::effects::Effects;
-use super::job_table::{Found, Guard};
+use super::job_table::{Found, Loaded};
 use super::lists::filtered;
+use super::set_aside::set_aside;
 use super::statement::prepared;
 use super::{event_table, job_table};
 
@@ -42,8 +43,8 @@ fn administer_found(
     actor: Actor,
     now: DateTime<Utc>,
 ) -> QueryResult<Applied<Box<Job>>> {
-    let mut job = match found {
-        Ok(job) => job,
+    let Loaded { mut job, guard } = match readable(conn, found, now)? {
+        Ok(loaded) => loaded,
         Err(broken) => {
             return Ok(Applied::Refused(Refused::Broken { id: broken.id.clone(), reason: broken.reason() }));
         }
@@ -51,7 +52,6 @@ fn administer_found(
     if let AdminAction::Rerun(new_id) = action {
         return rerun(conn, effects, &job, new_id, actor, now);
     }
-    let guard = Guard::of(&job);
     let entry = match act(&mut job, action, actor, now) {
         Ok(entry) => entry,
         Err(illegal) => return Ok(Applied::Refused(illegal.into())),
@@ -63,6 +63,17 @@ fn administer_found(
     event_table::append(conn, job.id.as_str(), &entry)?;
     effects.now_waits(&job);
     Ok(Applied::Done(Box::new(job)))
+}
+
+/// The job of a row. One that cannot be read is set aside first, which makes most of them readable.
+fn readable(conn: &mut SqliteConnection, found: Found, now: DateTime<Utc>) -> QueryResult<Found> {
+    let Err(mut unreadable) = found else { return Ok(found) };
+    if set_aside(conn, &mut unreadable, Actor::System, now)?
+        && let Some(found) = job_table::find(conn, &unreadable.id)?
+    {
+        return Ok(found);
+    }
+    Ok(Err(unreadable))
 }
 
 /// The lifecycle function of an action.
@@ -121,8 +132,15 @@ pub(super) fn administer_many(
 pub(super) fn count_many(conn: &mut SqliteConnection, bulk: &Bulk) -> QueryResult<BulkAnswer> {
     each(conn, bulk, |_, found| {
         Ok(match found {
-            Err(broken) => Some(Refused::Broken { id: broken.id.clone(), reason: broken.reason() }),
-            Ok(mut job) => act(&mut job, &bulk.action, bulk.actor.clone(), bulk.now).err().map(Refused::from),
+            Err(broken) => {
+                // It would be set aside first.
+                let mut job = broken.salvage;
+                job.status = Status::Quarantined;
+                act(&mut job, &bulk.action, bulk.actor.clone(), bulk.now).err().map(Refused::from)
+            }
+            Ok(Loaded { mut job, .. }) => {
+                act(&mut job, &bulk.action, bulk.actor.clone(), bulk.now).err().map(Refused::from)
+            }
         })
     })
 }
@@ -132,14 +150,19 @@ fn each(
     bulk: &Bulk,
     mut act: impl FnMut(&mut SqliteConnection, Found) -> QueryResult<Option<Refused>>,
 ) -> QueryResult<BulkAnswer> {
-    let mut found = filtered(conn, &bulk.filter, None, bulk.limit.saturating_add(1), false)?;
+    let mut filter = bulk.filter.clone();
+    if filter.status.is_empty() {
+        // Jobs to which it can never be done would otherwise use up the limit, every time anew.
+        filter.status = bulk.action.possible_from();
+    }
+    let mut found = filtered(conn, &filter, None, bulk.limit.saturating_add(1), false)?;
     let limit = usize::try_from(bulk.limit).unwrap_or(usize::MAX);
     let more = found.len() > limit;
     found.truncate(limit);
     let mut items = Vec::with_capacity(found.len());
     for found in found {
         let id = match &found {
-            Ok(job) => job.id.to_string(),
+            Ok(Loaded { job, .. }) => job.id.to_string(),
             Err(broken) => broken.id.clone(),
         };
         items.push(BulkItem { id, refused: act(conn, found)? });
@@ -171,8 +194,8 @@ pub(super) fn discover(
         None => None,
     };
     if let Some(found) = last {
-        let job = match found {
-            Ok(job) => job,
+        let loaded = match readable(conn, found, now)? {
+            Ok(loaded) => loaded,
             Err(broken) => {
                 return Ok(DiscoveryAnswer::Refused(Refused::Broken {
                     id: broken.id.clone(),
@@ -180,10 +203,11 @@ pub(super) fn discover(
                 }));
             }
         };
+        let job = &loaded.job;
         let reset = match job.status {
-            Status::Queued | Status::Running => return Ok(DiscoveryAnswer::Live(Box::new(job))),
+            Status::Queued | Status::Running => return Ok(DiscoveryAnswer::Live(Box::new(loaded.job))),
             Status::Finished if job.finished_at.is_some_and(|at| between(at, now) < fresh_for) => {
-                return Ok(DiscoveryAnswer::Fresh(Box::new(job)));
+                return Ok(DiscoveryAnswer::Fresh(Box::new(loaded.job)));
             }
             Status::Failed => Some(AdminAction::Retry),
             Status::Paused => Some(AdminAction::Resume),
@@ -192,13 +216,14 @@ pub(super) fn discover(
         };
         match reset {
             Some(action) => {
-                let found = Ok(job);
-                return Ok(match administer_found(conn, effects, found, &action, Actor::Producer, now)? {
-                    Applied::Done(job) => DiscoveryAnswer::Reset(job),
-                    Applied::Refused(refused) => DiscoveryAnswer::Refused(refused),
-                });
+                return Ok(
+                    match administer_found(conn, effects, Ok(loaded), &action, Actor::Producer, now)? {
+                        Applied::Done(job) => DiscoveryAnswer::Reset(job),
+                        Applied::Refused(refused) => DiscoveryAnswer::Refused(refused),
+                    },
+                );
             }
-            None => new.spawned_from = Some(job.id),
+            None => new.spawned_from = Some(loaded.job.id),
         }
     }
     let job = Job::new(id, new, now);

@@ -18,8 +18,8 @@ use reclaimer_domain::recovery::{CycleRunning, RecoveryType, RunRecord, RunRepor
 use reclaimer_domain::time::after;
 
 use super::effects::Effects;
-use super::job_table::{Found, Guard};
-use super::row::{Row, RowSql, job_columns, read_row};
+use super::job_table::{Found, Loaded, load};
+use super::row::{Row, RowSql, job_columns};
 use super::stamp::read_stamp;
 use super::statement::prepared;
 use super::{SqliteStore, accounts, event_table, job_table, leases, set_aside};
@@ -32,12 +32,11 @@ impl RecoveryStore for SqliteStore {
         hold_for: Duration,
         now: DateTime<Utc>,
     ) -> Result<Result<(), CycleRunning>, StoreError> {
-        self.write("begin a recovery cycle", now, move |conn, _| begin(conn, &run, hold_for, now)).await
+        self.write("begin a recovery cycle", move |conn, _| begin(conn, &run, hold_for, now)).await
     }
 
     async fn end(&self, run: RunId, record: Option<RunRecord>) -> Result<(), StoreError> {
-        let now = record.as_ref().and_then(|record| record.finished_at).unwrap_or_default();
-        self.write("end a recovery cycle", now, move |conn, _| end(conn, &run, record.as_ref())).await
+        self.write("end a recovery cycle", move |conn, _| end(conn, &run, record.as_ref())).await
     }
 
     async fn candidates(&self, search: Search) -> Result<Candidates, StoreError> {
@@ -50,7 +49,7 @@ impl RecoveryStore for SqliteStore {
         decisions: Vec<Planned>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Outcome>, StoreError> {
-        self.write("apply recovery decisions", now, move |conn, effects| {
+        self.write("apply recovery decisions", move |conn, effects| {
             decisions.iter().map(|planned| apply(conn, effects, &run, planned, now)).collect()
         })
         .await
@@ -62,11 +61,11 @@ impl RecoveryStore for SqliteStore {
         run: RunId,
         now: DateTime<Utc>,
     ) -> Result<u32, StoreError> {
-        self.write("set rows aside", now, move |conn, _| {
+        self.write("set rows aside", move |conn, _| {
             let mut changed = 0;
             for row in rows {
-                if let Some(Err(unreadable)) = job_table::find(conn, &row.id)?
-                    && set_aside::set_aside(conn, *unreadable, Actor::Recovery(run.clone()), now)?
+                if let Some(Err(mut unreadable)) = job_table::find(conn, &row.id)?
+                    && set_aside::set_aside(conn, &mut unreadable, Actor::Recovery(run.clone()), now)?
                 {
                     changed += 1;
                 }
@@ -77,11 +76,11 @@ impl RecoveryStore for SqliteStore {
     }
 
     async fn grant_grace(&self, until: DateTime<Utc>) -> Result<u32, StoreError> {
-        self.write("grant grace", until, move |conn, _| leases::grant_grace(conn, until)).await
+        self.write("grant grace", move |conn, _| leases::grant_grace(conn, until)).await
     }
 
     async fn shift_leases(&self, by: chrono::Duration) -> Result<u32, StoreError> {
-        self.write("shift leases", DateTime::UNIX_EPOCH, move |conn, _| leases::shift(conn, by)).await
+        self.write("shift leases", move |conn, _| leases::shift(conn, by)).await
     }
 
     async fn flow(&self, now: DateTime<Utc>) -> Result<Flow, StoreError> {
@@ -171,7 +170,7 @@ fn candidates(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Candi
     let mut answer = Candidates::default();
     if search.after.is_none() && !search.expired_leases_only {
         // Beside the page, not in it: they have no place in its order.
-        let strange = unknown_statuses(conn, search)?;
+        let strange = strange(conn, search)?;
         answer
             .broken
             .extend(strange.into_iter().filter_map(Result::err).map(|unreadable| unreadable.broken()));
@@ -188,7 +187,7 @@ fn candidates(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Candi
     for found in page {
         match found {
             Err(unreadable) => answer.broken.push(unreadable.broken()),
-            Ok(job) => {
+            Ok(Loaded { job, .. }) => {
                 let account = match &job.account_id {
                     Some(id) => accounts::find(conn, id)?,
                     None => None,
@@ -201,20 +200,23 @@ fn candidates(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Candi
     Ok(answer)
 }
 
-/// Rows whose status is none: no other search finds them.
-fn unknown_statuses(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Found>> {
+/// Rows that no other search finds, or not in time: their status is none, or their stamps are written so that they do
+/// not compare as text.
+fn strange(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Found>> {
     let rows: Vec<Row> = prepared!(
         concat!(
             "SELECT ",
             job_columns!(),
             " FROM job WHERE status NOT IN \
-             ('queued', 'running', 'finished', 'failed', 'paused', 'cancelled', 'quarantined') ORDER BY id LIMIT ?"
+             ('queued', 'running', 'finished', 'failed', 'paused', 'cancelled', 'quarantined') \
+             OR (status IN ('queued', 'running') \
+             AND (substr(run_at, 11, 1) <> ' ' OR substr(lease_expires_at, 11, 1) <> ' ')) ORDER BY id LIMIT ?"
         ),
         search.limit
     )
     .rows::<RowSql>()
     .all(conn)?;
-    Ok(rows.into_iter().map(read_row).collect())
+    Ok(rows.into_iter().map(load).collect())
 }
 
 fn failed(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Found>> {
@@ -231,7 +233,7 @@ fn failed(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Found
     )
     .rows::<RowSql>()
     .all(conn)?;
-    Ok(rows.into_iter().map(read_row).collect())
+    Ok(rows.into_iter().map(load).collect())
 }
 
 /// Running jobs that may be stuck. Coarse on purpose: the policy looks closely.
@@ -255,7 +257,7 @@ fn running(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Foun
     )
     .rows::<RowSql>()
     .all(conn)?;
-    Ok(rows.into_iter().map(read_row).collect())
+    Ok(rows.into_iter().map(load).collect())
 }
 
 /// Where a search of one status goes on.
@@ -273,18 +275,17 @@ fn apply(
     planned: &Planned,
     now: DateTime<Utc>,
 ) -> QueryResult<Outcome> {
-    let mut job = match job_table::find(conn, planned.job.as_str())? {
+    let Loaded { mut job, guard } = match job_table::find(conn, planned.job.as_str())? {
         None => return Ok(Outcome::LostRace { found: None }),
         Some(Err(broken)) => {
             let refused = Refused::Broken { id: broken.id.clone(), reason: broken.reason() };
             return Ok(Outcome::Refused(refused));
         }
-        Some(Ok(job)) => job,
+        Some(Ok(loaded)) => loaded,
     };
     if Seen::of(&job) != planned.seen {
         return Ok(Outcome::LostRace { found: Some(job.status) });
     }
-    let guard = Guard::of(&job);
     let excused = job.lease.as_ref().is_some_and(|lease| lease.excused);
     let entry = match job.recover(&planned.decision, run, now) {
         Ok(entry) => entry,
@@ -298,7 +299,9 @@ fn apply(
     }
     if entry.kind != EventKind::NotRecovered {
         effects.now_waits(&job);
-        effects.flow.requeues += u64::from(job.status == Status::Queued && !excused);
+        if job.status == Status::Queued && !excused {
+            effects.count(Flow { requeues: 1, ..Flow::default() }, now);
+        }
     }
     Ok(Outcome::Applied)
 }

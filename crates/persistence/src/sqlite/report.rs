@@ -5,7 +5,7 @@ use reclaimer_domain::job::lifecycle::Verdict;
 use reclaimer_domain::ports::{Refused, ReportAnswer, ReportOrder};
 
 use super::effects::Effects;
-use super::job_table::Guard;
+use super::job_table::Loaded;
 use super::{areas, event_table, job_table};
 
 /// Applies one report, records its areas and spawns their missing jobs.
@@ -15,7 +15,7 @@ pub(super) fn report(
     order: ReportOrder,
 ) -> QueryResult<ReportAnswer> {
     let ReportOrder { report, spawn, lease_for, now } = order;
-    let mut job = match job_table::find(conn, report.job.as_str())? {
+    let Loaded { mut job, guard } = match job_table::find(conn, report.job.as_str())? {
         None => return Ok(ReportAnswer::Refused(Refused::NoSuchJob(report.job))),
         Some(Err(unreadable)) => {
             return Ok(ReportAnswer::Refused(Refused::Broken {
@@ -23,15 +23,17 @@ pub(super) fn report(
                 reason: unreadable.reason(),
             }));
         }
-        Some(Ok(job)) => job,
+        Some(Ok(loaded)) => loaded,
     };
-    let guard = Guard::of(&job);
     let entries = match job.report(&report, lease_for, now) {
         Err(illegal) => return Ok(ReportAnswer::Refused(illegal.into())),
         Ok(Verdict::Duplicate) => return Ok(ReportAnswer::Duplicate { status: job.status }),
+        Ok(Verdict::Overtaken) if job_table::update(conn, &guard, &job)? => {
+            return Ok(ReportAnswer::Duplicate { status: job.status });
+        }
         Ok(Verdict::Applied(entries)) if job_table::update(conn, &guard, &job)? => entries,
         // The guard can only fail where another process took the job between the read and the write.
-        Ok(Verdict::Stale | Verdict::Applied(_)) => {
+        Ok(Verdict::Stale | Verdict::Overtaken | Verdict::Applied(_)) => {
             let history = event_table::latest(conn, &job.id)?;
             if let Some(entry) = job.stale_report(&report, &history, now) {
                 event_table::append(conn, job.id.as_str(), &entry)?;

@@ -93,6 +93,11 @@ impl Unreadable {
         faults.collect::<Vec<_>>().join("; ")
     }
 
+    /// Whether this column is one of those that could not be read.
+    pub(crate) fn is_faulty(&self, column: &str) -> bool {
+        self.faults.iter().any(|fault| fault.column == column)
+    }
+
     /// The stored values that could not be read, as evidence.
     pub(crate) fn evidence(&self) -> Value {
         let kept = |fault: &Fault| {

@@ -12,7 +12,7 @@ use super::{event_table, job_table};
 /// Sets a row aside; answers whether it still was as it had been read.
 pub(crate) fn set_aside(
     conn: &mut SqliteConnection,
-    mut unreadable: Unreadable,
+    unreadable: &mut Unreadable,
     actor: Actor,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
@@ -24,7 +24,7 @@ pub(crate) fn set_aside(
     job.progress.insert("errorType".into(), "broken_row".into());
     job.progress.insert("timestamp".into(), rfc3339(now).into());
     job.progress.insert("quarantineReason".into(), reason.clone().into());
-    if !job_table::overwrite(conn, &unreadable)? {
+    if !job_table::overwrite(conn, unreadable)? {
         return Ok(false);
     }
     let entry = HistoryEntry {
@@ -37,7 +37,7 @@ pub(crate) fn set_aside(
         reason: Some(reason),
         detail: None,
     };
-    event_table::append_set_aside(conn, &unreadable, &entry)?;
+    event_table::append_set_aside(conn, unreadable, &entry)?;
     tracing::error!(
         area = "JOB-MANAGER",
         job_id = unreadable.id,

@@ -21,14 +21,11 @@ async fn a_run_that_was_asked_for_says_why_it_could_not() {
     let world = World::on_demand(Config::default()).await;
     world.store.add(retryable("job", 1));
     world.store.with(|rows| rows.failures.push((Call::Candidates, broken_statement())));
-    let refused = world.handle.recover(RecoveryType::Failed, false).await.unwrap_err();
-    assert!(
-        matches!(&refused, RecoverError::Store(error) if error.code() == "storage_failed"),
-        "{refused:?}"
-    );
+    let answered = world.handle.recover(RecoveryType::Failed, false).await.unwrap();
 
     let record = world.handle.runs(1).await.unwrap().remove(0);
     let report = record.report.unwrap();
+    assert_eq!(report, answered);
     assert!(!report.success);
     assert_eq!(report.message, "Job recovery could not run: the database refused look for jobs");
     assert_eq!(report.result.errors, ["the database refused look for jobs"]);
@@ -36,6 +33,17 @@ async fn a_run_that_was_asked_for_says_why_it_could_not() {
 
     let report = world.handle.recover(RecoveryType::Failed, false).await.unwrap();
     assert_eq!(report.result.recovered_jobs, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_cannot_begin_is_refused_with_the_reason() {
+    let world = World::on_demand(Config::default()).await;
+    world.store.with(|rows| rows.failures.push((Call::Begin, broken_statement())));
+    let refused = world.handle.recover(RecoveryType::Failed, false).await.unwrap_err();
+    assert!(
+        matches!(&refused, RecoverError::Store(error) if error.code() == "storage_failed"),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,8 +55,8 @@ async fn a_cycle_that_breaks_off_says_what_it_had_done() {
         // The first page is applied, the second is not.
         rows.before_apply = Some(Box::new(|rows| rows.failures.push((Call::Apply(0), away()))));
     });
-    world.handle.recover(RecoveryType::Failed, false).await.unwrap_err();
-    let report = world.handle.runs(1).await.unwrap().remove(0).report.unwrap();
+    let report = world.handle.recover(RecoveryType::Failed, false).await.unwrap();
+    assert_eq!(world.handle.runs(1).await.unwrap().remove(0).report.as_ref(), Some(&report));
     assert_eq!(
         report.message,
         "Job recovery broke off: database is not available: disk full; until then 0 recovered, 0 failed, 2 skipped"

@@ -55,13 +55,10 @@ pub(crate) async fn list(
     Parameters(parameters): Parameters<ListParameters>,
 ) -> Result<axum::Json<ListShape<AccountShape>>, Problem> {
     let (limit, cursor) = (paging::limit(parameters.limit)?, paging::cursor(parameters.cursor)?);
-    let mut accounts = app.accounts.accounts(cursor, limit.saturating_add(1)).await?;
-    let keep = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = accounts.len() > keep;
-    accounts.truncate(keep);
-    let next_cursor = accounts.last().filter(|_| more).map(|account| paging::cursor_of(&account.id));
+    let page = app.accounts.accounts(cursor, limit).await?;
+    let next_cursor = page.next.map(paging::cursor_of);
     let now = app.clock.now();
-    let items = accounts.into_iter().map(|account| AccountShape::new(account, now)).collect();
+    let items = page.items.into_iter().map(|account| AccountShape::new(account, now)).collect();
     Ok(axum::Json(ListShape { items, next_cursor }))
 }
 

@@ -71,8 +71,8 @@ pub(crate) async fn create(
         item => (vec![order(item, None)?], true),
     };
     let created = app.provisioning.create(orders, key, Actor::Producer).await.map_err(create_problem)?;
-    let (jobs, replayed) = match created {
-        Created::Done { jobs, replayed } => (jobs, replayed),
+    let (jobs, job, replayed) = match created {
+        Created::Done { jobs, single, replayed } => (jobs, single, replayed),
         Created::KeyReused => {
             let detail =
                 "another order was carried out under this idempotency key; choose a new key for a new order";
@@ -90,7 +90,8 @@ pub(crate) async fn create(
     let mut answer = match (single, jobs.as_slice()) {
         (true, [CreatedJob { id, created }]) => {
             let status = if *created && !replayed { StatusCode::CREATED } else { StatusCode::OK };
-            (status, axum::Json(read(&app, id).await?)).into_response()
+            let job = job.ok_or_else(|| Refused::NoSuchJob(id.clone()))?;
+            (status, axum::Json(JobShape::from(*job))).into_response()
         }
         _ => {
             let items =

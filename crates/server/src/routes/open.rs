@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::extract::{Extension, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use reclaimer_domain::name::{Command, QueueName, WorkerId};
@@ -84,20 +84,28 @@ pub(crate) struct ProvisioningFailure {
 pub(crate) async fn open(
     State(app): State<App>,
     Extension(id): Extension<RequestId>,
+    method: Method,
     Parameters(parameters): Parameters<OpenParameters>,
 ) -> Result<Response, Problem> {
+    if method == Method::HEAD {
+        // It would take jobs and throw them away with the body.
+        let detail = "HEAD is not possible here; GET with peek=true looks without taking";
+        return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+            .with(header::ALLOW, HeaderValue::from_static("GET")));
+    }
     let peek = parameters.peek.unwrap_or(false);
     let want = want(parameters, &id)?;
+    let Some(_place) = app.place_to_wait(want.wait) else {
+        let message = format!("{} workers wait already; ask again a little later", app.config.most_waiting);
+        return Ok(failure(&app, id, "too_many_waiting", message, true, Duration::from_secs(1)));
+    };
     let patience = want.wait + PATIENCE;
     let provisioning = async {
         if peek {
             return app.provisioning.peek(want.queue, want.command, want.limit).await;
         }
-        tokio::select! {
-            jobs = app.provisioning.open(want) => jobs,
-            // Whoever waits while the server ends is answered, not cut off.
-            () = app.shutdown.cancelled() => Ok(Vec::new()),
-        }
+        // Whoever waits while the server ends is answered, not cut off.
+        app.provisioning.open(want, &app.shutdown).await
     };
     let outcome = tokio::time::timeout(patience, AssertUnwindSafe(provisioning).catch_unwind()).await;
     Ok(match outcome {

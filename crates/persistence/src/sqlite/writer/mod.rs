@@ -12,7 +12,6 @@ mod thread;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use chrono::{DateTime, Utc};
 use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::ports::{ArrivalSink, StoreError};
 use tokio::sync::{mpsc, oneshot};
@@ -24,7 +23,7 @@ use operation::{Operation, Waiting};
 use thread::Thread;
 
 enum Message {
-    Run { operation: Box<dyn Operation>, now: DateTime<Utc> },
+    Run(Box<dyn Operation>),
     Close(oneshot::Sender<()>),
 }
 
@@ -54,19 +53,14 @@ impl Writer {
     ///
     /// # Cancel safety
     /// A caller that goes away does not undo its operation.
-    pub(crate) async fn run<T, F>(
-        &self,
-        name: &'static str,
-        now: DateTime<Utc>,
-        operation: F,
-    ) -> Result<T, StoreError>
+    pub(crate) async fn run<T, F>(&self, name: &'static str, operation: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut SqliteConnection, &mut Effects) -> QueryResult<T> + Send + 'static,
     {
         let (sender, answer) = oneshot::channel();
         let operation = Box::new(Waiting { name, work: operation, sender });
-        self.queue.try_send(Message::Run { operation, now }).map_err(|refused| match refused {
+        self.queue.try_send(Message::Run(operation)).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
                 StoreError::Busy { reason: "too many operations wait to be written".to_owned() }
             }

@@ -1,7 +1,7 @@
 use std::sync::mpsc as sync;
 
 use diesel::sql_types::BigInt;
-use reclaimer_testkit::{RecordedArrivals, noon};
+use reclaimer_testkit::RecordedArrivals;
 
 use super::*;
 use crate::sqlite::statement::prepared;
@@ -38,7 +38,7 @@ fn hold(writer: &Writer) -> (sync::Sender<()>, tokio::task::JoinHandle<Result<()
     let writer = writer.clone();
     let task = tokio::spawn(async move {
         writer
-            .run("hold", noon(), move |_, _| {
+            .run("hold", move |_, _| {
                 entered.send(()).unwrap();
                 let _ = held.recv();
                 Ok(())
@@ -55,13 +55,13 @@ async fn one_failing_operation_of_a_group_fails_alone() {
     let (release, held) = hold(&rig.writer);
     let mut asked = Box::pin(async {
         tokio::join!(
-            rig.writer.run("a", noon(), put("a")),
-            rig.writer.run("a again", noon(), put("a")),
-            rig.writer.run::<usize, _>("panic", noon(), |conn, effects| {
+            rig.writer.run("a", put("a")),
+            rig.writer.run("a again", put("a")),
+            rig.writer.run::<usize, _>("panic", |conn, effects| {
                 put("lost")(conn, effects)?;
                 panic!("on purpose")
             }),
-            rig.writer.run("b", noon(), put("b")),
+            rig.writer.run("b", put("b")),
         )
     });
     // Polled once, all four stand in the queue; only then may the writer go on.
@@ -73,7 +73,7 @@ async fn one_failing_operation_of_a_group_fails_alone() {
     assert_eq!(second.unwrap_err().code(), "storage_failed");
     assert_eq!(third.unwrap_err().code(), "storage_failed");
     assert_eq!(fourth.unwrap(), 1);
-    assert_eq!(rig.writer.run("count", noon(), count).await.unwrap(), 2);
+    assert_eq!(rig.writer.run("count", count).await.unwrap(), 2);
 }
 
 /// Polls a future once.
@@ -91,12 +91,12 @@ async fn a_full_queue_is_refused_as_busy() {
     let (release, held) = hold(&rig.writer);
     let waiting = tokio::spawn({
         let writer = rig.writer.clone();
-        async move { writer.run("waits", noon(), put("a")).await }
+        async move { writer.run("waits", put("a")).await }
     });
     while rig.writer.queue.capacity() > 0 {
         tokio::task::yield_now().await;
     }
-    let refused = rig.writer.run("one too many", noon(), put("b")).await;
+    let refused = rig.writer.run("one too many", put("b")).await;
     assert_eq!(refused.unwrap_err().code(), "storage_busy");
     release.send(()).unwrap();
     held.await.unwrap().unwrap();
@@ -109,7 +109,7 @@ async fn closing_carries_out_what_waits_and_refuses_the_rest() {
     let (release, held) = hold(&rig.writer);
     let waiting = tokio::spawn({
         let writer = rig.writer.clone();
-        async move { writer.run("waits", noon(), put("a")).await }
+        async move { writer.run("waits", put("a")).await }
     });
     while rig.writer.queue.capacity() == 100 {
         tokio::task::yield_now().await;
@@ -126,7 +126,7 @@ async fn closing_carries_out_what_waits_and_refuses_the_rest() {
     assert_eq!(waiting.await.unwrap().unwrap(), 1);
     closing.await.unwrap();
     rig.thread.join().unwrap();
-    let late = rig.writer.run("late", noon(), put("b")).await;
+    let late = rig.writer.run("late", put("b")).await;
     assert_eq!(late.unwrap_err().code(), "shutting_down");
     assert!(!rig.folder.path().join("test.db-wal").exists(), "the log was folded into the database");
 }
@@ -134,27 +134,27 @@ async fn closing_carries_out_what_waits_and_refuses_the_rest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_goes_is_missed_and_welcomed_back() {
     let rig = rig(100);
-    rig.writer.run("a", noon(), put("a")).await.unwrap();
+    rig.writer.run("a", put("a")).await.unwrap();
     let (path, away) = (rig.folder.path().join("test.db"), rig.folder.path().join("away.db"));
     std::fs::rename(&path, &away).unwrap();
-    let error = rig.writer.run("b", noon(), put("b")).await.unwrap_err();
+    let error = rig.writer.run("b", put("b")).await.unwrap_err();
     assert_eq!(error.code(), "storage_unavailable");
     assert!(error.to_string().contains("the database file is gone"), "{error}");
     assert!(!path.exists(), "no empty database takes the place of the lost one");
     std::fs::rename(&away, &path).unwrap();
-    assert_eq!(rig.writer.run("count", noon(), count).await.unwrap(), 1);
+    assert_eq!(rig.writer.run("count", count).await.unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_file_in_its_place_is_used_from_then_on() {
     let rig = rig(100);
-    rig.writer.run("a", noon(), put("a")).await.unwrap();
+    rig.writer.run("a", put("a")).await.unwrap();
     let path = rig.folder.path().join("test.db");
     let backup = rig.folder.path().join("backup.db");
     crate::maintenance::backup(&path, &backup).unwrap();
-    rig.writer.run("b", noon(), put("b")).await.unwrap();
+    rig.writer.run("b", put("b")).await.unwrap();
     std::fs::remove_file(&path).unwrap();
-    rig.writer.run("c", noon(), put("c")).await.unwrap_err();
+    rig.writer.run("c", put("c")).await.unwrap_err();
     std::fs::rename(&backup, &path).unwrap();
-    assert_eq!(rig.writer.run("count", noon(), count).await.unwrap(), 1, "the backup holds `a` alone");
+    assert_eq!(rig.writer.run("count", count).await.unwrap(), 1, "the backup holds `a` alone");
 }

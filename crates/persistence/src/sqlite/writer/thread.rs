@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use chrono::{DateTime, Utc};
 use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
 use reclaimer_domain::ports::{ArrivalSink, StoreError};
@@ -84,7 +83,7 @@ impl Thread {
             let mut next = Some(message);
             while let Some(message) = next {
                 match message {
-                    Message::Run { operation, now } => group.push((operation, now)),
+                    Message::Run(operation) => group.push(operation),
                     Message::Close(closed) => {
                         closing = Some(closed);
                         inbox.close();
@@ -106,10 +105,12 @@ impl Thread {
     }
 
     /// Runs a group, commits it, and tells everybody.
-    fn carry_out(&mut self, group: Vec<(Box<dyn Operation>, DateTime<Utc>)>) {
-        let Some((_, now)) = group.last() else { return };
-        let (now, size) = (*now, group.len());
-        let operations = group.into_iter().map(|(operation, _)| operation);
+    fn carry_out(&mut self, group: Vec<Box<dyn Operation>>) {
+        if group.is_empty() {
+            return;
+        }
+        let size = group.len();
+        let operations = group.into_iter();
         let conn = match self.connect() {
             Ok(conn) => conn,
             Err(error) => {
@@ -138,13 +139,13 @@ impl Thread {
         for settle in settles {
             settle(outcome.as_ref().copied());
         }
-        if outcome.is_ok() {
-            if let Ok(mut flow) = self.flow.lock() {
-                flow.add(effects.flow, now);
-            }
-            if !effects.arrivals.is_empty() {
-                self.arrivals.arrived(&effects.arrivals);
-            }
+        if let (Ok(()), Ok(mut meter)) = (&outcome, self.flow.lock()) {
+            effects.flow.iter().for_each(|(at, flow)| meter.add(*flow, *at));
+        }
+        // Where it is open whether the group was written, whoever waits looks for himself.
+        let may_stand = matches!(outcome, Ok(()) | Err(Ended::Unknown(_)));
+        if may_stand && !effects.arrivals.is_empty() {
+            self.arrivals.arrived(&effects.arrivals);
         }
     }
 
@@ -159,6 +160,7 @@ impl Thread {
             if self.mode == Mode::Existing {
                 self.set_orphaned_log_aside(found?)?;
             }
+            connection::repair_sidecars(&self.path)?;
             let mut conn = connection::writer(&self.path, self.durability, self.mode)?;
             let done = migrate::run_on(&mut conn)?;
             if !done.is_empty() {

@@ -1,0 +1,73 @@
+//! Jobs that were leased for somebody who went away before the answer: given back at once, instead of being missed until
+//! their leases end and being held against them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reclaimer_domain::job::{Job, LeaseToken};
+use reclaimer_domain::ports::{Claim, Claimed, Release, StoreError};
+use tokio::sync::oneshot;
+use tracing::{debug, warn};
+
+use crate::service::Inner;
+
+/// Claims jobs; gives them back when the caller no longer waits for them.
+pub(crate) async fn claim(inner: &Arc<Inner>, claim: Claim) -> Result<Claimed, StoreError> {
+    let (answer, claimed) = oneshot::channel();
+    let owner = Arc::clone(inner);
+    // A task of its own: a claim that was asked for happens, whoever goes away meanwhile.
+    tokio::spawn(async move {
+        let outcome = owner.jobs.claim(claim).await;
+        if let Err(Ok(claimed)) = answer.send(outcome) {
+            give_back(&owner, leases(&claimed.jobs)).await;
+        }
+    });
+    claimed.await.unwrap_or(Err(StoreError::Closing))
+}
+
+/// Jobs between their claim and the answer that carries them.
+#[derive(Debug)]
+pub(crate) struct Undelivered {
+    inner: Arc<Inner>,
+    leases: Vec<LeaseToken>,
+}
+
+impl Undelivered {
+    pub(crate) fn of(inner: &Arc<Inner>, jobs: &[Job]) -> Self {
+        Self { inner: Arc::clone(inner), leases: leases(jobs) }
+    }
+
+    /// The answer is there.
+    pub(crate) fn deliver(mut self) {
+        self.leases.clear();
+    }
+}
+
+impl Drop for Undelivered {
+    fn drop(&mut self) {
+        let leases = std::mem::take(&mut self.leases);
+        if !leases.is_empty() {
+            let inner = Arc::clone(&self.inner);
+            tokio::spawn(async move { give_back(&inner, leases).await });
+        }
+    }
+}
+
+fn leases(jobs: &[Job]) -> Vec<LeaseToken> {
+    jobs.iter().filter_map(|job| job.lease.as_ref()).map(|lease| lease.token.clone()).collect()
+}
+
+async fn give_back(inner: &Inner, leases: Vec<LeaseToken>) {
+    if leases.is_empty() {
+        return;
+    }
+    let count = leases.len();
+    let reason = Some("whoever asked for it went away before it was handed out".to_owned());
+    let release = Release { leases, reason, delay: Duration::ZERO, now: inner.now() };
+    match inner.jobs.release(release).await {
+        Ok(_) => debug!(area = "JOB-MANAGER", count, "jobs given back that could not be handed out"),
+        Err(error) => {
+            warn!(area = "JOB-MANAGER", count, %error, "jobs could not be given back; they come back when their leases end");
+        }
+    }
+}
