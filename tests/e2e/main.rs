@@ -5,10 +5,14 @@
 mod architecture;
 mod bad_requests;
 mod broken_rows;
+mod command_line;
+mod configuration;
 mod crash;
+mod demo;
 mod fencing;
 mod life;
 mod recovery;
 mod rig;
+mod sockets;
 mod sql;
 mod storage;

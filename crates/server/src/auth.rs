@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::code;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -90,7 +91,7 @@ pub(crate) async fn admin(State(app): State<App>, request: Request, next: Next) 
         Caller::Admin => next.run(request).await,
         Caller::Worker => {
             let detail = "this needs the admin token; the worker's is not enough";
-            Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).into_response()
+            Problem::new(StatusCode::FORBIDDEN, code::FORBIDDEN, detail).into_response()
         }
         Caller::Wrong => unauthorized("the token is not valid here"),
         Caller::Nobody => unauthorized("the admin token is needed: `Authorization: Bearer <token>`"),
@@ -98,7 +99,7 @@ pub(crate) async fn admin(State(app): State<App>, request: Request, next: Next) 
 }
 
 fn unauthorized(detail: &str) -> Response {
-    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    Problem::new(StatusCode::UNAUTHORIZED, code::UNAUTHORIZED, detail)
         .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"reclaimer\""))
         .into_response()
 }

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::auth::Peer;
+use crate::code;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -30,7 +31,7 @@ pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) 
     let shown: String = name.chars().take(128).collect();
     let detail =
         format!("the server is not called `{shown}`; add that name to server.allowed_hosts if it is");
-    Problem::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", detail).into_response()
+    Problem::new(StatusCode::MISDIRECTED_REQUEST, code::UNKNOWN_HOST, detail).into_response()
 }
 
 fn without_port(host: &str) -> &str {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod auth;
+mod code;
 mod extract;
 mod host;
 mod listen;

@@ -7,6 +7,8 @@ use serde::Serialize;
 use tracing::error;
 use utoipa::ToSchema;
 
+use crate::code;
+
 /// A refusal, with what a person and a program need to act on it. The outermost layer adds the request's id and writes
 /// the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,11 +113,11 @@ pub(crate) fn retry_after(error: &StoreError) -> std::time::Duration {
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let (status, code) = match &refused {
-            Refused::NoSuchJob(_) => (StatusCode::NOT_FOUND, "unknown_job"),
-            Refused::Illegal(_) => (StatusCode::CONFLICT, "illegal_transition"),
-            Refused::Broken { .. } => (StatusCode::CONFLICT, "broken_row"),
-            Refused::KeyHeld { .. } => (StatusCode::CONFLICT, "key_held"),
-            Refused::NotTerminal(_) => (StatusCode::CONFLICT, "not_terminal"),
+            Refused::NoSuchJob(_) => (StatusCode::NOT_FOUND, code::UNKNOWN_JOB),
+            Refused::Illegal(_) => (StatusCode::CONFLICT, code::ILLEGAL_TRANSITION),
+            Refused::Broken { .. } => (StatusCode::CONFLICT, code::BROKEN_ROW),
+            Refused::KeyHeld { .. } => (StatusCode::CONFLICT, code::KEY_HELD),
+            Refused::NotTerminal(_) => (StatusCode::CONFLICT, code::NOT_TERMINAL),
         };
         Self::new(status, code, refused.to_string())
     }

@@ -1,5 +1,6 @@
 //! A server process, a client for it, and the few tools the tests share.
 
+mod program;
 mod server;
 mod sqlite;
 
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+pub(crate) use program::{Ran, reclaimer};
 pub(crate) use server::{Answer, Server, Setup};
 pub(crate) use sqlite::{query, run_sql};
 

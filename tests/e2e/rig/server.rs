@@ -25,9 +25,20 @@ pub(crate) struct Setup {
     pub(crate) before: Vec<OsString>,
     /// Whether those words give it mounts of its own: its data folder is then seen through its process alone.
     pub(crate) own_mounts: bool,
+    /// Where it listens, where that is not a free port alone.
+    pub(crate) listen: Vec<String>,
+    /// Whether the settings name an admin token, so that none is made.
+    pub(crate) own_admin_token: bool,
 }
 
 impl Setup {
+    fn listen_words(&self) -> Vec<String> {
+        if self.listen.is_empty() {
+            return vec!["--listen=127.0.0.1:0".to_owned()];
+        }
+        self.listen.iter().map(|address| format!("--listen={address}")).collect()
+    }
+
     /// With these settings.
     pub(crate) fn with(config: &str) -> Self {
         Self { config: config.to_owned(), ..Self::default() }
@@ -102,7 +113,7 @@ impl Server {
             .arg(&config)
             .arg("--data")
             .arg(&data)
-            .args(["--listen", "127.0.0.1:0"])
+            .args(setup.listen_words())
             .current_dir(folder)
             .env_remove("RECLAIMER_TOKEN")
             .stdin(Stdio::null())
@@ -127,7 +138,7 @@ impl Server {
                 bail!("the server ended with {status}: {said}");
             }
             let lines = std::fs::read_to_string(&listen).unwrap_or_default();
-            Ok(lines.lines().find(|line| line.starts_with("127.0.0.1:")).map(ToOwned::to_owned))
+            Ok(lines.lines().next().map(ToOwned::to_owned))
         })
         .await?;
         let token = |name: &str| -> Result<String> {
@@ -140,7 +151,7 @@ impl Server {
         Ok(Self {
             child,
             base: format!("http://{address}"),
-            admin: token("admin.token")?,
+            admin: if setup.own_admin_token { String::new() } else { token("admin.token")? },
             worker: token("worker.token")?,
             client: reqwest::Client::builder().timeout(PATIENCE).build()?,
             data,

@@ -71,15 +71,13 @@ impl File<'_> {
 
     fn check_fields(&self, name: &str, fields: &[&str], table: &DeValue<'_>) -> Result<()> {
         let DeValue::Table(table) = table else { return Ok(()) };
-        for key in table.keys().filter(|key| !fields.contains(&key.get_ref().as_ref())) {
-            let meant = nearest(key.get_ref(), fields.iter().copied());
-            let hint = match meant {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("[[{name}]] takes {}", fields.join(", ")),
-            };
-            bail!("{}: unknown key `{}`; {hint}", self.place(key.span().start), key.get_ref());
-        }
-        Ok(())
+        let unknown = table.keys().find(|key| !fields.contains(&key.get_ref().as_ref()));
+        let Some(key) = unknown else { return Ok(()) };
+        let hint = match nearest(key.get_ref(), fields.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("[[{name}]] takes {}", fields.join(", ")),
+        };
+        bail!("{}: unknown key `{}`; {hint}", self.place(key.span().start), key.get_ref())
     }
 
     fn value(&self, value: &DeValue<'_>, place: &String) -> Value {

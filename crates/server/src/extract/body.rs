@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
+use crate::code;
 use crate::problem::Problem;
 
 /// The largest body, in bytes.
@@ -55,7 +56,7 @@ fn require_json(request: &Request) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = "the body must be JSON: send it with `content-type: application/json`";
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail))
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code::NOT_JSON, detail))
 }
 
 async fn read(request: Request) -> Result<Vec<u8>, Problem> {
@@ -64,12 +65,12 @@ async fn read(request: Request) -> Result<Vec<u8>, Problem> {
         Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let detail = format!("the body is larger than {LARGEST} bytes (1 MiB); split it");
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail))
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, code::TOO_LARGE, detail))
         }
-        Ok(Err(_)) => Err(Problem::bad_request("broken_body", "the body broke off before its end")),
+        Ok(Err(_)) => Err(Problem::bad_request(code::BROKEN_BODY, "the body broke off before its end")),
         Err(_) => {
             let detail = format!("the body did not arrive within {} seconds", PATIENCE.as_secs());
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", detail))
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, code::SLOW_BODY, detail))
         }
     }
 }
@@ -88,11 +89,11 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 fn refusal(path: &str, error: &serde_json::Error) -> Problem {
     match error.classify() {
         serde_json::error::Category::Data if path == "." => {
-            Problem::bad_request("invalid_request", error.to_string())
+            Problem::bad_request(code::INVALID_REQUEST, error.to_string())
         }
         serde_json::error::Category::Data => {
-            Problem::bad_request("invalid_request", format!("`{path}`: {error}"))
+            Problem::bad_request(code::INVALID_REQUEST, format!("`{path}`: {error}"))
         }
-        _ => Problem::bad_request("malformed_json", format!("the body is not JSON: {error}")),
+        _ => Problem::bad_request(code::MALFORMED_JSON, format!("the body is not JSON: {error}")),
     }
 }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use crate::code;
 use crate::problem::Problem;
 
 /// Query parameters of a known shape.
@@ -25,7 +26,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(parameters)) => Ok(Self(parameters)),
-            Err(rejection) => Err(Problem::bad_request("invalid_parameter", reason(&rejection))),
+            Err(rejection) => Err(Problem::bad_request(code::INVALID_PARAMETER, reason(&rejection))),
         }
     }
 }
@@ -49,9 +50,9 @@ impl<S: Send + Sync, T: FromStr<Err: Display>> FromRequestParts<S> for Id<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Path(text) = Path::<String>::from_request_parts(parts, state)
             .await
-            .map_err(|error| Problem::bad_request("invalid_path", error.to_string()))?;
+            .map_err(|error| Problem::bad_request(code::INVALID_PATH, error.to_string()))?;
         text.parse()
             .map(Self)
-            .map_err(|error: T::Err| Problem::bad_request("invalid_path", error.to_string()))
+            .map_err(|error: T::Err| Problem::bad_request(code::INVALID_PATH, error.to_string()))
     }
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::paging;
+use crate::code;
 use crate::extract::{Body, Empty, Id, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::shapes::{AccountShape, ListShape};
@@ -80,7 +81,7 @@ pub(crate) async fn set(
     let length = request.user_id.chars().count();
     if !(1..=LONGEST_USER).contains(&length) {
         let detail = format!("`userId`: 1 to {LONGEST_USER} characters, got {length}");
-        return Err(Problem::bad_request("invalid_request", detail));
+        return Err(Problem::bad_request(code::INVALID_REQUEST, detail));
     }
     let now = app.clock.now();
     let before = app.accounts.account(&id).await?;
@@ -101,7 +102,7 @@ pub(crate) async fn set(
 }
 
 fn unknown(id: &AccountId) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "unknown_account", format!("there is no account `{id}`"))
+    Problem::new(StatusCode::NOT_FOUND, code::UNKNOWN_ACCOUNT, format!("there is no account `{id}`"))
 }
 
 /// Read an account

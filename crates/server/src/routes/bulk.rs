@@ -8,6 +8,7 @@ use reclaimer_domain::ports::{AdminAction, Bulk, JobFilter};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::code;
 use crate::extract::{Body, Empty, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::App;
@@ -116,7 +117,10 @@ pub(crate) async fn bulk(
 ) -> Result<axum::Json<BulkAnswer>, Problem> {
     let limit = request.limit.unwrap_or(DEFAULT);
     if !(1..=MOST).contains(&limit) {
-        return Err(Problem::bad_request("invalid_request", format!("`limit`: 1 to {MOST}, got {limit}")));
+        return Err(Problem::bad_request(
+            code::INVALID_REQUEST,
+            format!("`limit`: 1 to {MOST}, got {limit}"),
+        ));
     }
     let Filter { status, queue, command, account_id, full_path, worker_id } = request.filter;
     let status = match status {

@@ -10,6 +10,7 @@ use reclaimer_provisioning::CredentialsError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::code;
 use crate::extract::{Body, Empty, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::App;
@@ -67,20 +68,20 @@ pub(crate) async fn refresh_token(
 
 fn problem(error: CredentialsError) -> Problem {
     let (status, code) = match &error {
-        CredentialsError::UnknownAccount(_) => (StatusCode::NOT_FOUND, "unknown_account"),
-        CredentialsError::WrongProvider { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "wrong_provider"),
-        CredentialsError::WrongUser(_) => (StatusCode::UNPROCESSABLE_ENTITY, "wrong_user"),
-        CredentialsError::NotValid(_) => (StatusCode::CONFLICT, "account_not_valid"),
+        CredentialsError::UnknownAccount(_) => (StatusCode::NOT_FOUND, code::UNKNOWN_ACCOUNT),
+        CredentialsError::WrongProvider { .. } => (StatusCode::UNPROCESSABLE_ENTITY, code::WRONG_PROVIDER),
+        CredentialsError::WrongUser(_) => (StatusCode::UNPROCESSABLE_ENTITY, code::WRONG_USER),
+        CredentialsError::NotValid(_) => (StatusCode::CONFLICT, code::ACCOUNT_NOT_VALID),
         CredentialsError::Issue(issue) => match &**issue {
-            IssueError::UnknownProvider(_) => (StatusCode::CONFLICT, "unknown_provider"),
-            IssueError::Refused { .. } => (StatusCode::CONFLICT, "refresh_refused"),
-            _ => (StatusCode::BAD_GATEWAY, "provider_unavailable"),
+            IssueError::UnknownProvider(_) => (StatusCode::CONFLICT, code::UNKNOWN_PROVIDER),
+            IssueError::Refused { .. } => (StatusCode::CONFLICT, code::REFRESH_REFUSED),
+            _ => (StatusCode::BAD_GATEWAY, code::PROVIDER_UNAVAILABLE),
         },
         CredentialsError::Store(store) => match &**store {
             StoreError::Failed { .. } => (StatusCode::INTERNAL_SERVER_ERROR, store.code()),
             _ => (StatusCode::SERVICE_UNAVAILABLE, store.code()),
         },
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL),
     };
     Problem::new(status, code, error.to_string())
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::code;
 use crate::extract::{Body, Empty, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::shapes::JobShape;
@@ -69,7 +70,7 @@ pub(crate) async fn discover(
         DiscoveryAnswer::UnknownAccount(account) => {
             let detail =
                 format!("there is no account `{account}`; set it with PUT /api/admin/accounts/{account}");
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_account", detail));
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code::UNKNOWN_ACCOUNT, detail));
         }
         DiscoveryAnswer::Refused(refused) => return Err(refused.into()),
     };

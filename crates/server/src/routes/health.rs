@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::code;
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::App;
 
@@ -41,7 +42,7 @@ pub(crate) async fn readyz(State(app): State<App>) -> Result<axum::Json<Status>,
         }
         Err(_) => {
             let detail = format!("the database did not take a write within {} seconds", PATIENCE.as_secs());
-            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage_slow", detail))
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, code::STORAGE_SLOW, detail))
         }
     }
 }

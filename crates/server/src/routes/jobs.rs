@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::order::Order;
 use super::paging;
+use crate::code;
 use crate::extract::{Body, Empty, Id, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::shapes::{EventShape, JobReadShape, JobShape, ListShape};
@@ -76,15 +77,15 @@ pub(crate) async fn create(
         Created::KeyReused => {
             let detail =
                 "another order was carried out under this idempotency key; choose a new key for a new order";
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail));
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code::IDEMPOTENCY_KEY_REUSED, detail));
         }
         Created::UnknownAccount { index, account } => {
             let detail = format!("job {index}: there is no account `{account}`; set it first");
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_account", detail));
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code::UNKNOWN_ACCOUNT, detail));
         }
         Created::UnknownParent { index, parent } => {
             let detail = format!("job {index}: there is no job `{parent}` that it could come from");
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_parent", detail));
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code::UNKNOWN_PARENT, detail));
         }
     };
     let mut answer = match (single, jobs.as_slice()) {
@@ -110,7 +111,7 @@ fn order(item: Value, index: Option<usize>) -> Result<NewJob, Problem> {
         let path = error.path().to_string();
         let place = if path == "." { String::new() } else { format!("`{path}`: ") };
         let job = index.map(|index| format!("job {index}: ")).unwrap_or_default();
-        Problem::bad_request("invalid_request", format!("{job}{place}{}", error.inner()))
+        Problem::bad_request(code::INVALID_REQUEST, format!("{job}{place}{}", error.inner()))
     })
 }
 
@@ -120,15 +121,18 @@ fn idempotency_key(value: &HeaderValue) -> Result<String, Problem> {
         .ok()
         .filter(|key| (1..=256).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
     key.map(ToOwned::to_owned).ok_or_else(|| {
-        Problem::bad_request("invalid_header", "`Idempotency-Key` takes 1 to 256 visible ASCII characters")
+        Problem::bad_request(
+            code::INVALID_HEADER,
+            "`Idempotency-Key` takes 1 to 256 visible ASCII characters",
+        )
     })
 }
 
 fn create_problem(error: CreateError) -> Problem {
     match error {
         CreateError::Store(error) => error.into(),
-        CreateError::TooMany(_) => Problem::bad_request("too_many", error.to_string()),
-        other => Problem::bad_request("invalid_request", other.to_string()),
+        CreateError::TooMany(_) => Problem::bad_request(code::TOO_MANY, error.to_string()),
+        other => Problem::bad_request(code::INVALID_REQUEST, other.to_string()),
     }
 }
 

@@ -11,6 +11,7 @@ use reclaimer_domain::time::millis;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::code;
 use crate::extract::{Body, Empty, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::App;
@@ -93,10 +94,11 @@ pub(crate) struct ReleaseAnswer {
 fn tokens(leases: Vec<String>) -> Result<Vec<LeaseToken>, Problem> {
     if leases.len() > MOST {
         let detail = format!("`leases`: at most {MOST} in one request, got {}; split it", leases.len());
-        return Err(Problem::bad_request("too_many", detail));
+        return Err(Problem::bad_request(code::TOO_MANY, detail));
     }
     let token = |(index, text): (usize, String)| {
-        let refuse = |error| Problem::bad_request("invalid_request", format!("`leases[{index}]`: {error}"));
+        let refuse =
+            |error| Problem::bad_request(code::INVALID_REQUEST, format!("`leases[{index}]`: {error}"));
         text.parse::<LeaseToken>().map_err(refuse)
     };
     leases.into_iter().enumerate().map(token).collect()
@@ -152,7 +154,7 @@ pub(crate) async fn release(
     let delay = given.delay_seconds.unwrap_or(0);
     if delay > LONGEST_DELAY {
         let detail = format!("`delaySeconds`: 0 to {LONGEST_DELAY}, got {delay}");
-        return Err(Problem::bad_request("invalid_request", detail));
+        return Err(Problem::bad_request(code::INVALID_REQUEST, detail));
     }
     let delay = Duration::from_secs(delay);
     let answer = app.provisioning.release(tokens(given.leases)?, given.reason, delay).await?;

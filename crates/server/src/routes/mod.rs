@@ -30,6 +30,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::code;
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::{App, Config, Deps};
 use crate::{auth, host, request_id};
@@ -129,19 +130,19 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 async fn not_found(OriginalUri(uri): OriginalUri) -> Problem {
     let detail = format!("there is nothing at {}; GET /openapi.json describes what there is", uri.path());
-    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+    Problem::new(StatusCode::NOT_FOUND, code::NOT_FOUND, detail)
 }
 
 async fn not_allowed(method: Method, OriginalUri(uri): OriginalUri) -> Problem {
     let detail = format!("{method} is not possible at {}; the header `allow` says what is", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, code::METHOD_NOT_ALLOWED, detail)
 }
 
 /// A panic is a defect; its text is for the log alone.
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
     error!(area = "JOB-MANAGER", panic = panic_text(&*panic), "a request handler panicked");
     let detail = "the server met a defect of its own; the log has the details under this request's id";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, detail).into_response()
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -17,6 +17,7 @@ use tracing::error;
 use utoipa::{IntoParams, ToSchema};
 
 use super::panic_text;
+use crate::code;
 use crate::extract::Parameters;
 use crate::problem::{Problem, ProblemDocument, retry_after};
 use crate::request_id::RequestId;
@@ -90,14 +91,14 @@ pub(crate) async fn open(
     if method == Method::HEAD {
         // It would take jobs and throw them away with the body.
         let detail = "HEAD is not possible here; GET with peek=true looks without taking";
-        return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, code::METHOD_NOT_ALLOWED, detail)
             .with(header::ALLOW, HeaderValue::from_static("GET")));
     }
     let peek = parameters.peek.unwrap_or(false);
     let want = want(parameters, &id)?;
     let Some(_place) = app.place_to_wait(want.wait) else {
         let message = format!("{} workers wait already; ask again a little later", app.config.most_waiting);
-        return Ok(failure(&app, id, "too_many_waiting", message, true, Duration::from_secs(1)));
+        return Ok(failure(&app, id, code::TOO_MANY_WAITING, message, true, Duration::from_secs(1)));
     };
     let patience = want.wait + PATIENCE;
     let provisioning = async {
@@ -118,15 +119,15 @@ pub(crate) async fn open(
                 panic = panic_text(&*panic),
                 "provisioning panicked"
             );
-            failure(&app, id, "internal", "the server met a defect of its own", true, PATIENCE)
+            failure(&app, id, code::INTERNAL, "the server met a defect of its own", true, PATIENCE)
         }
-        Err(_) => failure(&app, id, "timeout", "provisioning took too long", true, PATIENCE),
+        Err(_) => failure(&app, id, code::TIMEOUT, "provisioning took too long", true, PATIENCE),
     })
 }
 
 fn want(parameters: OpenParameters, id: &RequestId) -> Result<Want, Problem> {
     let refuse = |name: &str, error: &dyn std::fmt::Display| {
-        Problem::bad_request("invalid_parameter", format!("`{name}`: {error}"))
+        Problem::bad_request(code::INVALID_PARAMETER, format!("`{name}`: {error}"))
     };
     let worker = match parameters.worker_id {
         Some(name) => name.parse().map_err(|error| refuse("workerId", &error))?,

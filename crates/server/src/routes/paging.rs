@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use crate::code;
 use crate::problem::Problem;
 
 /// Items of a part unless asked otherwise, and at most.
@@ -15,7 +16,7 @@ pub(super) fn limit(limit: Option<u32>) -> Result<u32, Problem> {
         limit @ 1..=MOST => Ok(limit),
         other => {
             let detail = format!("`limit`: 1 to {MOST}, got {other}");
-            Err(Problem::bad_request("invalid_parameter", detail))
+            Err(Problem::bad_request(code::INVALID_PARAMETER, detail))
         }
     }
 }
@@ -25,7 +26,7 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(
     name: &'static str,
     text: Option<String>,
 ) -> Result<Option<T>, Problem> {
-    let refuse = |error: T::Err| Problem::bad_request("invalid_parameter", format!("`{name}`: {error}"));
+    let refuse = |error: T::Err| Problem::bad_request(code::INVALID_PARAMETER, format!("`{name}`: {error}"));
     text.map(|text| text.parse()).transpose().map_err(refuse)
 }
 
@@ -41,7 +42,7 @@ pub(super) fn cursor<T: FromStr>(text: Option<String>) -> Result<Option<T>, Prob
     match place.and_then(|place| place.parse().ok()) {
         Some(place) => Ok(Some(place)),
         None => Err(Problem::bad_request(
-            "invalid_parameter",
+            code::INVALID_PARAMETER,
             "`cursor`: send the `nextCursor` of the part before, as it is",
         )),
     }

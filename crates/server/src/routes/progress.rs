@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::code;
 use crate::extract::{Body, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::App;
@@ -93,11 +94,11 @@ pub(crate) async fn report(
     Body(body): Body<Value>,
 ) -> Result<axum::Json<Answer>, Problem> {
     let sender = parameters.worker_id.map(|name| name.parse::<WorkerId>()).transpose();
-    let sender =
-        sender.map_err(|error| Problem::bad_request("invalid_parameter", format!("`workerId`: {error}")))?;
+    let sender = sender
+        .map_err(|error| Problem::bad_request(code::INVALID_PARAMETER, format!("`workerId`: {error}")))?;
     match body {
         Value::Array(reports) if reports.len() > MOST => Err(Problem::bad_request(
-            "too_many",
+            code::TOO_MANY,
             format!("at most {MOST} reports in one request, got {}; split it", reports.len()),
         )),
         Value::Array(reports) => {
@@ -135,7 +136,7 @@ async fn one(app: &App, report: Value, sender: Option<&WorkerId>) -> Result<Appl
         }),
         ReportAnswer::Stale { status } => Err(Problem::new(
             StatusCode::CONFLICT,
-            "stale_lease",
+            code::STALE_LEASE,
             format!(
                 "the report does not come from the present holder of job `{job}`, which is {status}; drop the job"
             ),

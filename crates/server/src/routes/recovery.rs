@@ -8,6 +8,7 @@ use reclaimer_recovery::{RecoverError, Schedule};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::code;
 use crate::extract::{Empty, MaybeBody, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::App;
@@ -80,7 +81,7 @@ pub(crate) async fn recover(
         Ok(report) => Ok(axum::Json(report)),
         Err(RecoverError::Running(running)) => {
             let wait = between(app.clock.now(), running.until).as_secs().max(1);
-            Err(Problem::new(StatusCode::CONFLICT, "recovery_running", running.to_string())
+            Err(Problem::new(StatusCode::CONFLICT, code::RECOVERY_RUNNING, running.to_string())
                 .with(header::RETRY_AFTER, HeaderValue::from(wait)))
         }
         Err(RecoverError::Store(error)) => Err(error.into()),

@@ -1,0 +1,98 @@
+//! What a report does to a job, whatever the worker's clock says.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reclaimer_domain::job::lifecycle::{MAX_PROGRESS, Verdict};
+use reclaimer_domain::job::{Job, Status};
+use reclaimer_domain::time::{after, before};
+use reclaimer_domain::wire::read_report;
+use reclaimer_testkit::{a_job, noon};
+use serde_json::{Value, json};
+
+const LEASE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn held() -> Job {
+    a_job().held_by("w").leased_until(after(noon(), LEASE)).build()
+}
+
+/// Reports on a job, stamped by its worker's clock, at `now` by ours.
+fn report(job: &mut Job, status: &str, stamp: DateTime<Utc>, more: Value, now: DateTime<Utc>) -> Verdict {
+    let token = job.lease.as_ref().map_or("gone", |lease| lease.token.expose()).to_owned();
+    let mut report = json!({ "taskId": job.id, "lease": token, "status": status, "timestamp": stamp });
+    report.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    job.report(&read_report(report, None).unwrap(), LEASE, now).unwrap()
+}
+
+#[test]
+fn an_end_counts_whatever_its_timestamp_says() {
+    let mut job = held();
+    report(&mut job, "processing", noon(), json!({}), noon());
+    let verdict = report(&mut job, "completed", before(noon(), SECOND), json!({}), after(noon(), SECOND));
+    assert!(matches!(verdict, Verdict::Applied(_)), "{verdict:?}");
+    assert_eq!(job.status, Status::Finished);
+}
+
+#[test]
+fn older_progress_is_a_sign_of_life_and_overwrites_nothing() {
+    let mut job = held();
+    report(&mut job, "processing", noon(), json!({ "processedItems": 9 }), noon());
+    let now = after(noon(), SECOND * 30);
+    let verdict = report(&mut job, "processing", before(noon(), SECOND), json!({ "processedItems": 1 }), now);
+    assert_eq!(verdict, Verdict::Overtaken);
+    assert_eq!(job.progress["processedItems"], 9);
+    assert_eq!(job.updated_at, now);
+    assert_eq!(job.lease.unwrap().expires_at, after(now, LEASE));
+}
+
+#[test]
+fn a_timestamp_far_ahead_does_not_make_later_ones_look_old() {
+    let mut job = held();
+    let year_57000 = DateTime::from_timestamp_millis(1_767_614_400_000_000).unwrap();
+    report(&mut job, "processing", year_57000, json!({ "processedItems": 1 }), noon());
+    let verdict = report(&mut job, "processing", noon(), json!({ "processedItems": 2 }), noon());
+    assert_eq!(verdict, Verdict::Applied(vec![]));
+    assert_eq!(job.progress["processedItems"], 2);
+}
+
+#[test]
+fn the_same_report_again_changes_nothing() {
+    let mut job = held();
+    report(&mut job, "processing", noon(), json!({ "processedItems": 1 }), noon());
+    let before = job.clone();
+    let again = report(&mut job, "processing", noon(), json!({ "processedItems": 1 }), after(noon(), SECOND));
+    assert_eq!((again, job), (Verdict::Duplicate, before));
+}
+
+#[test]
+fn a_pause_uses_up_no_attempt() {
+    let mut job = a_job().held_by("w").leased_until(after(noon(), LEASE)).attempt(4, 5).build();
+    report(&mut job, "paused", noon(), json!({}), noon());
+    assert_eq!((job.status, job.attempt), (Status::Paused, 3));
+}
+
+#[test]
+fn a_lease_left_over_in_a_row_that_does_not_run_is_nobodys() {
+    let mut job = held();
+    job.status = Status::Queued;
+    let before = job.clone();
+    let verdict = report(&mut job, "processing", noon(), json!({}), noon());
+    assert_eq!((verdict, job), (Verdict::Stale, before));
+}
+
+#[test]
+fn progress_does_not_grow_without_bound() {
+    let mut job = held();
+    for number in 0..200 {
+        let more = json!({ "progress": { format!("key-{number}"): "x".repeat(1_000) } });
+        report(&mut job, "processing", after(noon(), SECOND * number), more, noon());
+    }
+    let size = serde_json::to_string(&job.progress).unwrap().len();
+    assert!(size <= MAX_PROGRESS + 1_000, "{size}");
+    assert!(job.progress["dropped"].as_str().unwrap().contains("a report"));
+    report(&mut job, "completed", noon(), json!({}), noon());
+    assert_eq!(job.status, Status::Finished, "what is too long to be kept still ends the job");
+}
