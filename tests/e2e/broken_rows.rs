@@ -69,3 +69,38 @@ async fn lists_show_broken_rows_as_such() -> Result<()> {
     assert!(items[1]["broken"].as_str().is_some_and(|reason| reason.contains("`payload`")), "{list}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_moment_in_another_form_is_set_aside_instead_of_being_waited_for() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::with("[recovery]\nenabled = false\n")).await?;
+    // As text, a `T` comes after every time of the day that stands behind a space.
+    run_sql(
+        &server.database(),
+        "INSERT INTO job (id, command, run_at) VALUES ('foreign', 'X', strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '-1 hour'))",
+    )?;
+    assert_eq!(server.open("w", 1, 0).await?.len(), 0);
+    let report = server.recover("comprehensive").await?;
+    assert_eq!(report["result"]["quarantinedJobs"], 1, "{report}");
+    assert!(report["result"]["errors"].to_string().contains("`run_at`: not a timestamp"), "{report}");
+    server.admin(reqwest::Method::POST, "/api/admin/jobs/foreign/release", None).await?.expect(200);
+    assert_eq!(server.open("w", 1, 0).await?[0]["id"], "foreign");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_queued_row_with_a_lease_left_in_it_by_hand_blocks_nobody() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::with("[recovery]\nenabled = false\n")).await?;
+    let id = server.create(json!({ "command": "X" })).await?;
+    let held = server.open("w", 1, 0).await?;
+    run_sql(
+        &server.database(),
+        &format!("UPDATE job SET status = 'queued', worker_id = NULL WHERE id = '{id}'"),
+    )?;
+    server.report(&held[0], "completed", json!({})).await?.expect(409);
+    let jobs = server.open("w2", 1, 0).await?;
+    assert_eq!(jobs[0]["id"], id.as_str());
+    server.report(&jobs[0], "completed", json!({})).await?.expect(200);
+    Ok(())
+}

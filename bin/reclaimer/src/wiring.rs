@@ -97,12 +97,9 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
 }
 
 impl Graph {
-    /// Runs until the shutdown is asked for, and then ends in order: no more connections, running requests finish, the
-    /// engine finishes its batch, the writer carries out what waits.
-    pub(crate) async fn run(self) -> Served {
-        let Self { store, engine, router, listeners, limits, clock, shutdown } = self;
-        // Opens the database and brings it up to date. What hinders that is every request's answer until it is gone.
-        if let Err(error) = store.probe(clock.now()).await {
+    /// Opens the database and brings it up to date. What hinders that is every request's answer until it is gone.
+    pub(crate) async fn open(&self) {
+        if let Err(error) = self.store.probe(self.clock.now()).await {
             let cause = std::error::Error::source(&error).map(tracing::field::display);
             error!(
                 area = "JOB-MANAGER",
@@ -111,6 +108,12 @@ impl Graph {
                 "the server starts without its database: {error}"
             );
         }
+    }
+
+    /// Runs until the shutdown is asked for, and then ends in order: no more connections, running requests finish, the
+    /// engine finishes its batch, the writer carries out what waits.
+    pub(crate) async fn run(self) -> Served {
+        let Self { store, engine, router, listeners, limits, shutdown, .. } = self;
         let engine = tokio::spawn(engine.run(shutdown.clone()));
         let served = serve(listeners, router, limits, shutdown).await;
         if let Err(panic) = engine.await {

@@ -43,6 +43,7 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         shutdown: shutdown.clone(),
     };
     let graph = wiring::build(&settings, outside)?;
+    graph.open().await;
     data.write_addresses(&addresses)?;
     greet(&settings, &data, &addresses);
 
