@@ -9,6 +9,7 @@ mod command_line;
 mod configuration;
 mod crash;
 mod demo;
+mod examples;
 mod fencing;
 mod life;
 mod recovery;

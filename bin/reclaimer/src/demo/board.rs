@@ -20,6 +20,8 @@ pub(super) struct Board {
     live: bool,
     colour: bool,
     told: BTreeMap<&'static str, u64>,
+    /// What each job is about that somebody took.
+    paths: BTreeMap<String, String>,
 }
 
 impl Board {
@@ -31,7 +33,7 @@ impl Board {
             bar.set_style(style);
         }
         let colour = live && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
-        let board = Self { bar, live, colour, told: BTreeMap::new() };
+        let board = Self { bar, live, colour, told: BTreeMap::new(), paths: BTreeMap::new() };
         board.line(&format!("server    {server}"));
         board.line(&format!("crawling  {root}"));
         board
@@ -52,7 +54,10 @@ impl Board {
             News::HungUp { crawler, path } => {
                 self.event("hung up", &format!("{crawler} cut its connection while it reported {path}"));
             }
-            News::Took { .. } | News::Done | News::Gone { .. } => {}
+            News::Took { job, path, .. } => {
+                self.paths.insert(job.clone(), path.clone());
+            }
+            News::Done | News::Gone { .. } => {}
         }
     }
 
@@ -73,7 +78,9 @@ impl Board {
                 Some("quarantine") => "set aside",
                 _ => continue,
             };
-            self.event(label, &format!("job {} by rule {}: {}", word("jobId"), word("rule"), word("reason")));
+            let job = word("jobId");
+            let path = self.paths.get(&job).cloned().unwrap_or(job);
+            self.event(label, &format!("{path} by rule {}: {}", word("rule"), word("reason")));
         }
         self.bar.set_length(counts.total());
         self.bar.set_position(counts.finished);

@@ -28,7 +28,7 @@ pub(super) struct Orders {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum News {
     /// It took a job.
-    Took { crawler: String, path: String },
+    Took { crawler: String, job: String, path: String },
     /// It reported a job done, and that counted.
     Done,
     /// It repeated a report, which counted once.
@@ -165,8 +165,9 @@ async fn listen(
             taken.clone_into(&mut path);
         }
         let (crawler, path) = (crawler.clone(), path.clone());
+        let job = said["job"].as_str().unwrap_or_default().to_owned();
         let news = match said["did"].as_str() {
-            Some("took") => News::Took { crawler, path },
+            Some("took") => News::Took { crawler, job, path },
             Some("applied") => News::Done,
             Some("duplicate") => News::Repeated { crawler, path },
             Some("refused") => News::Refused { crawler, path },

@@ -156,7 +156,7 @@ async fn crawl(args: &Args, api: &Api, fleet: &mut Fleet, board: &mut Board) -> 
             news = fleet.news() => {
                 board.tell(&news);
                 match news {
-                    News::Took { crawler, path } if chaos.random_bool(args.chaos / 2.0) => {
+                    News::Took { crawler, path, .. } if chaos.random_bool(args.chaos / 2.0) => {
                         if chaos.random_bool(0.5) {
                             fleet.kill(&crawler)?;
                             board.killed(&crawler, &path);
