@@ -3,6 +3,7 @@
 mod account;
 mod arrivals;
 mod clock;
+pub mod contract;
 mod job;
 
 pub use account::{AccountBuilder, an_account};

@@ -31,7 +31,7 @@ pub(super) fn create(
     {
         return Ok(answer);
     }
-    let ordered: Vec<&JobId> = jobs.iter().map(|(id, _)| id).collect();
+    let ordered: Vec<JobId> = jobs.iter().map(|(id, _)| id.clone()).collect();
     for (index, (_, new)) in jobs.iter().enumerate() {
         if let Some(account) = &new.account_id
             && !account_exists(conn, account)?
@@ -39,15 +39,21 @@ pub(super) fn create(
             return Ok(Created::UnknownAccount { index, account: account.clone() });
         }
         if let Some(parent) = &new.spawned_from
-            && !ordered[..index].contains(&parent)
+            && !ordered[..index].contains(parent)
             && !exists(conn, parent)?
         {
             return Ok(Created::UnknownParent { index, parent: parent.clone() });
         }
     }
-    let mut answers = Vec::with_capacity(jobs.len());
+    let mut answers: Vec<CreatedJob> = Vec::with_capacity(jobs.len());
     let mut newest = None;
-    for (id, new) in jobs {
+    for (id, mut new) in jobs {
+        if let Some(parent) = &mut new.spawned_from
+            && let Some(place) = ordered[..answers.len()].iter().position(|id| id == parent)
+        {
+            // Where the parent's key was held, its holder stands in the parent's place.
+            parent.clone_from(&answers[place].id);
+        }
         let job = Job::new(id, new, now);
         let answer = insert_new(conn, &job, actor.clone())?;
         if answer.created {

@@ -2,7 +2,7 @@
 
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{QueryResult, SqliteConnection};
-use reclaimer_domain::history::{HistoryEntry, JobEvent};
+use reclaimer_domain::history::{EventKind, HistoryEntry, JobEvent};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::name::RuleName;
 use reclaimer_domain::ports::Page;
@@ -114,15 +114,17 @@ pub(crate) fn latest(conn: &mut SqliteConnection, job: &JobId) -> QueryResult<Ve
     Ok(rows.into_iter().rev().filter_map(read).collect())
 }
 
-/// Whether the job's last event says the same as this one already, its numbers aside.
+/// Whether the job's last event says the same as this one already, its numbers aside. A stale report is no event of the
+/// job: it changed nothing.
 pub(crate) fn repeats_last(
     conn: &mut SqliteConnection,
     job: &JobId,
     entry: &HistoryEntry,
 ) -> QueryResult<bool> {
     let last: Option<(String, Option<String>, Option<String>)> = prepared!(
-        "SELECT kind, rule, reason FROM job_event WHERE job_id = ? ORDER BY id DESC LIMIT 1",
-        job.as_str()
+        "SELECT kind, rule, reason FROM job_event WHERE job_id = ? AND kind <> ? ORDER BY id DESC LIMIT 1",
+        job.as_str(),
+        EventKind::StaleReport.as_str(),
     )
     .rows::<(Text, Maybe, Maybe)>()
     .first(conn)?;

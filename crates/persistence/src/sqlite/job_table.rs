@@ -140,13 +140,16 @@ pub(crate) fn update(conn: &mut SqliteConnection, guard: &Guard, job: &Job) -> Q
     Ok(changed == 1)
 }
 
-/// Overwrites an unreadable row with what could be salvaged, quarantined, if its status still is the stored one.
+/// Overwrites an unreadable row with what could be salvaged, quarantined, if its status still is the stored one. A row
+/// that was over lives again by that, but without its unique key where another live job holds it by now.
 pub(crate) fn overwrite(conn: &mut SqliteConnection, unreadable: &Unreadable) -> QueryResult<bool> {
     let job = &unreadable.salvage;
     let changed = prepared!(
         "UPDATE job SET queue = ?, command = ?, account_id = (SELECT id FROM account WHERE id = ?), \
          spawned_from = CASE WHEN ? THEN NULL ELSE spawned_from END, \
-         unique_key = CASE WHEN ? THEN NULL ELSE unique_key END, payload = ?, status = ?, priority = ?, progress = ?, resume_state = ?, attempt = ?, max_attempts = ?, \
+         unique_key = CASE WHEN ? OR EXISTS (SELECT 1 FROM job AS other WHERE other.unique_key = job.unique_key \
+         AND other.id <> job.id AND other.status NOT IN ('finished', 'cancelled')) THEN NULL ELSE unique_key END, \
+         payload = ?, status = ?, priority = ?, progress = ?, resume_state = ?, attempt = ?, max_attempts = ?, \
          recoveries = ?, recover_after = NULL, run_at = ?, timeout_seconds = ?, worker_id = NULL, \
          lease_token = NULL, lease_expires_at = NULL, lease_excused = 0, lease_epoch = ?, lease_losses = ?, \
          ended_lease = NULL, ended_as = NULL, last_report = NULL, created_at = ?, updated_at = ?, started_at = ?, \

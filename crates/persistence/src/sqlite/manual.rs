@@ -103,13 +103,22 @@ fn rerun(
     if !job.status.is_terminal() {
         return Ok(Applied::Refused(Refused::NotTerminal(job.status)));
     }
-    let again = Job::new(new_id.clone(), NewJob::again(job), now);
-    let answer = insert_new(conn, &again, actor)?;
-    match (&again.unique_key, answer.created) {
+    create_one(conn, effects, Job::new(new_id.clone(), NewJob::again(job), now), actor)
+}
+
+/// Creates a job, unless a live one holds its unique key.
+fn create_one(
+    conn: &mut SqliteConnection,
+    effects: &mut Effects,
+    job: Job,
+    actor: Actor,
+) -> QueryResult<Applied<Box<Job>>> {
+    let answer = insert_new(conn, &job, actor)?;
+    match (&job.unique_key, answer.created) {
         (Some(key), false) => Ok(Applied::Refused(Refused::KeyHeld { key: key.clone(), holder: answer.id })),
         (_, _) => {
-            effects.now_waits(&again);
-            Ok(Applied::Done(Box::new(again)))
+            effects.now_waits(&job);
+            Ok(Applied::Done(Box::new(job)))
         }
     }
 }
@@ -226,8 +235,8 @@ pub(super) fn discover(
             None => new.spawned_from = Some(loaded.job.id),
         }
     }
-    let job = Job::new(id, new, now);
-    insert_new(conn, &job, Actor::Producer)?;
-    effects.now_waits(&job);
-    Ok(DiscoveryAnswer::Created(Box::new(job)))
+    Ok(match create_one(conn, effects, Job::new(id, new, now), Actor::Producer)? {
+        Applied::Done(job) => DiscoveryAnswer::Created(job),
+        Applied::Refused(refused) => DiscoveryAnswer::Refused(refused),
+    })
 }

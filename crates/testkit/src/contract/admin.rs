@@ -1,0 +1,229 @@
+//! J2, J3: what people do to jobs by hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reclaimer_domain::history::{Actor, EventKind};
+use reclaimer_domain::job::report::Outcome;
+use reclaimer_domain::job::{Job, NewJob, Status};
+use reclaimer_domain::policy::{Action, Decision};
+use reclaimer_domain::ports::{
+    AdminAction, Applied, Bulk, BulkAnswer, BulkItem, JobFilter, Refused, ReportAnswer,
+};
+use serde_json::json;
+
+use super::ask::{at, id, kinds, order, report, token};
+use super::rig::{Rig, Store};
+use crate::account::text;
+
+/// Every action on one job, and the statuses it may be done in, with what the job becomes.
+fn table() -> Vec<(AdminAction, Vec<Status>, Status, EventKind)> {
+    use Status::{Cancelled, Failed, Paused, Quarantined, Queued, Running};
+    vec![
+        (AdminAction::Retry, vec![Failed], Queued, EventKind::Retried),
+        (
+            AdminAction::Cancel,
+            vec![Queued, Running, Failed, Paused, Quarantined],
+            Cancelled,
+            EventKind::Cancelled,
+        ),
+        (AdminAction::Pause, vec![Queued], Paused, EventKind::Paused),
+        (AdminAction::Resume, vec![Paused], Queued, EventKind::Resumed),
+        (AdminAction::Release, vec![Quarantined], Queued, EventKind::Unquarantined),
+    ]
+}
+
+/// J2, J3: each action is done where the table allows it, with one event, and refused with both ends named, and without
+/// a trace, where it does not.
+pub async fn actions_follow_the_table(rig: &dyn Rig) {
+    let store = rig.store();
+    for (number, (action, allowed, becomes, kind)) in table().into_iter().enumerate() {
+        for status in Status::ALL {
+            let job = store.add_in(status, &format!("job-{number}-{status}"), order("X")).await;
+            let before = store.snapshot(&job).await;
+            let answer = store.administer(job.clone(), action.clone(), Actor::Admin, at(5)).await.unwrap();
+            let after = store.snapshot(&job).await;
+            if allowed.contains(&status) {
+                assert_eq!(answer, Applied::Done(Box::new(after.job.clone())), "{action:?} of {status}");
+                let event = &after.history[before.history.len()].entry;
+                assert_eq!((event.kind, event.from, event.to), (kind, Some(status), Some(becomes)));
+                assert_eq!((event.at, &event.actor), (at(5), &Actor::Admin));
+                assert_eq!((after.job.status, after.history.len()), (becomes, before.history.len() + 1));
+            } else {
+                let Applied::Refused(Refused::Illegal(illegal)) = answer else {
+                    panic!("{action:?} of {status}: {answer:?}")
+                };
+                assert_eq!((illegal.from, illegal.event.leads_to()), (status, becomes));
+                assert_eq!(after, before, "{action:?} of {status} left a trace");
+            }
+            // Out of the way of the next one.
+            drop(store.administer(job, AdminAction::Cancel, Actor::Admin, at(6)).await);
+        }
+    }
+}
+
+/// A retry begins anew: at once, with every counter at zero, and the history keeps what they were.
+pub async fn a_retry_begins_anew(rig: &dyn Rig) {
+    let store = rig.store();
+    let job = store.add_in(Status::Failed, "job", order("X")).await;
+    let leave = Decision {
+        action: Action::Leave { until: at(9_000) },
+        rule: None,
+        reason: "no rule".to_owned(),
+        sign: None,
+    };
+    let planned = vec![store.plan(&job, leave).await];
+    store.apply(text("run"), planned, at(1)).await.unwrap();
+    assert_eq!(store.read(&job).await.recover_after, Some(at(9_000)));
+    let retried = store.administered(&job, AdminAction::Retry, at(70)).await;
+    assert_eq!((retried.attempt, retried.recoveries, retried.lease_losses), (0, 0, 0));
+    assert_eq!((retried.run_at, retried.recover_after, retried.finished_at), (at(70), None, None));
+    assert_eq!(retried.lease_epoch, 1, "what fences never goes back");
+    let last = store.history(&job).await.pop().unwrap().entry;
+    assert_eq!(last.detail.unwrap()["reset"]["attempt"], 1);
+}
+
+/// A job cancelled while it runs is taken from its holder, who learns of it and can change nothing more.
+pub async fn a_cancelled_holder_is_told(rig: &dyn Rig) {
+    let store = rig.store();
+    let job = store.add_running("job", order("X"), "w", "first").await;
+    let cancelled = store.administered(&job, AdminAction::Cancel, at(5)).await;
+    assert_eq!((cancelled.lease, cancelled.finished_at), (None, Some(at(5))));
+    assert_eq!(store.beat(&["first"], at(6)).await.cancelled, [(job.clone(), token("first"))]);
+    let answer = store.tell(report(&job, "first", Outcome::Completed), at(7)).await;
+    assert_eq!(answer, ReportAnswer::Stale { status: Status::Cancelled });
+    assert_eq!(store.read(&job).await.status, Status::Cancelled);
+}
+
+/// A job resumed before its moment waits for it; one resumed later may run at once.
+pub async fn a_resumed_job_keeps_its_moment(rig: &dyn Rig) {
+    let store = rig.store();
+    let job = store.add("job", NewJob { run_at: Some(at(60)), ..order("X") }).await;
+    store.administered(&job, AdminAction::Pause, at(1)).await;
+    assert_eq!(store.administered(&job, AdminAction::Resume, at(2)).await.run_at, at(60));
+    store.administered(&job, AdminAction::Pause, at(3)).await;
+    assert_eq!(store.administered(&job, AdminAction::Resume, at(90)).await.run_at, at(90));
+}
+
+/// Running a job again makes a new one like it, which names it; the old one stays as it is.
+pub async fn running_again_makes_a_new_job(rig: &dyn Rig) {
+    let store = rig.store();
+    let like = NewJob {
+        queue: text("big"),
+        full_path: Some("a/b".to_owned()),
+        payload: json!({ "branch": "main" }),
+        max_attempts: 2,
+        timeout: Some(Duration::from_secs(60)),
+        unique_key: Some(text("one")),
+        ..order("SCAN")
+    };
+    for (number, status) in [Status::Finished, Status::Cancelled].into_iter().enumerate() {
+        let (name, again) = (format!("job-{number}"), id(&format!("again-{number}")));
+        let job = store.add_in(status, &name, like.clone()).await;
+        let before = store.snapshot(&job).await;
+        let fresh = store.administered(&job, AdminAction::Rerun(again.clone()), at(5)).await;
+        let ordered = NewJob { spawned_from: Some(job.clone()), ..like.clone() };
+        assert_eq!(fresh, Job::new(again.clone(), ordered, at(5)));
+        assert_eq!(store.read(&again).await, fresh);
+        assert_eq!(kinds(&store.history(&again).await), [EventKind::Created]);
+        assert_eq!(store.snapshot(&job).await, before);
+        store.administered(&again, AdminAction::Cancel, at(6)).await;
+    }
+}
+
+/// A job that is not over cannot be run again, nor one whose unique key a live job holds.
+pub async fn running_again_is_refused_with_its_reason(rig: &dyn Rig) {
+    let store = rig.store();
+    for status in Status::ALL.into_iter().filter(|status| !status.is_terminal()) {
+        let job = store.add_in(status, &format!("job-{status}"), order("X")).await;
+        let rerun = AdminAction::Rerun(id("again"));
+        let answer = store.administer(job.clone(), rerun, Actor::Admin, at(5)).await.unwrap();
+        assert_eq!(answer, Applied::Refused(Refused::NotTerminal(status)));
+        drop(store.administer(job, AdminAction::Cancel, Actor::Admin, at(6)).await);
+    }
+    let keyed = NewJob { unique_key: Some(text("one")), ..order("X") };
+    let over = store.add_in(Status::Cancelled, "over", keyed.clone()).await;
+    store.add("holder", keyed).await;
+    let answer = store.administer(over, AdminAction::Rerun(id("again")), Actor::Admin, at(5)).await.unwrap();
+    assert_eq!(answer, Applied::Refused(Refused::KeyHeld { key: text("one"), holder: id("holder") }));
+    assert_eq!(store.job(&id("again")).await.unwrap(), None);
+}
+
+/// What does not exist cannot be acted on.
+pub async fn no_job_is_no_such_job(rig: &dyn Rig) {
+    let store = rig.store();
+    for action in table().into_iter().map(|row| row.0).chain([AdminAction::Rerun(id("again"))]) {
+        let answer = store.administer(id("none"), action, Actor::Admin, at(5)).await.unwrap();
+        assert_eq!(answer, Applied::Refused(Refused::NoSuchJob(id("none"))));
+    }
+}
+
+/// J2: of people who race to do the same to one job, one does it; the others learn how the job stands then.
+pub async fn one_of_many_hands_does_it(rig: &dyn Rig) {
+    let (here, there) = (rig.store(), rig.another().await);
+    let job = here.add_in(Status::Failed, "job", order("X")).await;
+    let retry = |store: Arc<dyn Store>| {
+        let job = job.clone();
+        async move { store.administer(job, AdminAction::Retry, Actor::Admin, at(5)).await.unwrap() }
+    };
+    let (a, b, c) = tokio::join!(retry(here.clone()), retry(there.clone()), retry(here.clone()));
+    let (done, refused): (Vec<_>, Vec<_>) =
+        [a, b, c].into_iter().partition(|answer| matches!(answer, Applied::Done(_)));
+    assert_eq!(done.len(), 1);
+    for answer in refused {
+        let Applied::Refused(Refused::Illegal(illegal)) = answer else { panic!("{answer:?}") };
+        assert_eq!(illegal.from, Status::Queued);
+    }
+    let retried = kinds(&here.history(&job).await).into_iter().filter(|kind| *kind == EventKind::Retried);
+    assert_eq!(retried.count(), 1);
+}
+
+fn bulk(action: AdminAction, limit: u32, dry_run: bool) -> Bulk {
+    let filter = JobFilter { command: Some(text("X")), ..JobFilter::default() };
+    Bulk { filter, action, limit, dry_run, actor: Actor::Admin, now: at(5) }
+}
+
+/// One thing done to many jobs is done to the oldest first, as many as the limit says; a dry run answers the same and
+/// changes nothing.
+pub async fn a_bulk_action_goes_by_age(rig: &dyn Rig) {
+    let store = rig.store();
+    store.add_in(Status::Finished, "b", order("X")).await;
+    let failed = store.add_in(Status::Failed, "c", order("X")).await;
+    for (name, command) in [("a", "X"), ("d", "X"), ("0", "OTHER")] {
+        store.add(name, order(command)).await;
+    }
+    let before = store.snapshot(&failed).await;
+    let dry = store.administer_many(bulk(AdminAction::Cancel, 2, true)).await.unwrap();
+    assert_eq!(store.snapshot(&failed).await, before);
+    let wet = store.administer_many(bulk(AdminAction::Cancel, 2, false)).await.unwrap();
+    assert_eq!(dry, wet);
+    let item = |name: &str| BulkItem { id: name.to_owned(), refused: None };
+    assert_eq!(
+        wet,
+        BulkAnswer { items: vec![item("a"), item("c")], more: true },
+        "`b` can never be cancelled"
+    );
+    let rest = store.administer_many(bulk(AdminAction::Cancel, 1, false)).await.unwrap();
+    assert_eq!(rest, BulkAnswer { items: vec![item("d")], more: false });
+    assert_eq!(store.read(&id("0")).await.status, Status::Queued);
+    let none = store.administer_many(bulk(AdminAction::Cancel, 1, false)).await.unwrap();
+    assert_eq!(none, BulkAnswer::default());
+}
+
+/// Each of many jobs stands on its own: what the state of one forbids, where its state was asked for, stops no other.
+pub async fn a_bulk_action_does_each_on_its_own(rig: &dyn Rig) {
+    let store = rig.store();
+    let over = store.add_in(Status::Finished, "a", order("X")).await;
+    let failed = store.add_in(Status::Failed, "b", order("X")).await;
+    let mut asked = bulk(AdminAction::Retry, 9, false);
+    asked.filter.status = vec![Status::Finished, Status::Failed];
+    let dry = store.administer_many(Bulk { dry_run: true, ..asked.clone() }).await.unwrap();
+    let wet = store.administer_many(asked).await.unwrap();
+    assert_eq!(dry, wet);
+    assert!(
+        matches!(&wet.items[0].refused, Some(Refused::Illegal(illegal)) if illegal.from == Status::Finished)
+    );
+    assert_eq!((&wet.items[1].refused, wet.more), (&None, false));
+    assert_eq!(store.read(&over).await.status, Status::Finished);
+    assert_eq!(store.read(&failed).await.status, Status::Queued);
+}

@@ -1,0 +1,32 @@
+//! The contract that every store keeps, as tests.
+//!
+//! The ports of the domain number what they promise (J1–J9, R1–R5, A1–A3). Here each promise, or each side of it, is
+//! one function, named after what it proves; its documentation begins with the number. A backend brings a [`Rig`] and
+//! instantiates them all with [`store_contract!`](crate::store_contract). Nothing in here knows how a store stores.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "these are tests, though of a library: whatever is not as promised ends them"
+)]
+
+mod ask;
+mod rig;
+mod suite;
+
+pub mod accounts;
+pub mod admin;
+pub mod areas;
+pub mod arrivals;
+pub mod broken_rows;
+pub mod candidates;
+pub mod claims;
+pub mod create;
+pub mod cycles;
+pub mod decisions;
+pub mod discovery;
+pub mod leases;
+pub mod lists;
+pub mod reports;
+
+pub use rig::{Rig, Store};
