@@ -62,8 +62,8 @@ CREATE INDEX job_failed ON job (id, recover_after) WHERE status = 'failed';
 -- 3339 has a T where ours have a space), which does not compare as text.
 CREATE INDEX job_strange ON job (id)
     WHERE status NOT IN ('queued', 'running', 'finished', 'failed', 'paused', 'cancelled', 'quarantined')
-    OR (status IN ('queued', 'running')
-    AND (substr(run_at, 11, 1) <> ' ' OR substr(lease_expires_at, 11, 1) <> ' '));
+    OR (status IN ('queued', 'running', 'failed') AND (substr(run_at, 11, 1) <> ' '
+    OR substr(lease_expires_at, 11, 1) <> ' ' OR substr(recover_after, 11, 1) <> ' '));
 -- How signs of life find their job, and how a cancelled holder learns of it.
 CREATE UNIQUE INDEX job_lease ON job (lease_token) WHERE lease_token IS NOT NULL;
 CREATE INDEX job_cancelled_lease ON job (ended_lease) WHERE status = 'cancelled' AND ended_lease IS NOT NULL;

@@ -186,7 +186,13 @@ fn candidates(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Candi
     page.truncate(limit);
     for found in page {
         match found {
-            Err(unreadable) => answer.broken.push(unreadable.broken()),
+            Err(unreadable) => {
+                let row = unreadable.broken();
+                // It may have been found beside the page already.
+                if !answer.broken.contains(&row) {
+                    answer.broken.push(row);
+                }
+            }
             Ok(Loaded { job, .. }) => {
                 let account = match &job.account_id {
                     Some(id) => accounts::find(conn, id)?,
@@ -209,8 +215,9 @@ fn strange(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Foun
             job_columns!(),
             " FROM job WHERE status NOT IN \
              ('queued', 'running', 'finished', 'failed', 'paused', 'cancelled', 'quarantined') \
-             OR (status IN ('queued', 'running') \
-             AND (substr(run_at, 11, 1) <> ' ' OR substr(lease_expires_at, 11, 1) <> ' ')) ORDER BY id LIMIT ?"
+             OR (status IN ('queued', 'running', 'failed') AND (substr(run_at, 11, 1) <> ' ' \
+             OR substr(lease_expires_at, 11, 1) <> ' ' OR substr(recover_after, 11, 1) <> ' ')) \
+             ORDER BY id LIMIT ?"
         ),
         search.limit
     )
