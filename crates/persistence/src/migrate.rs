@@ -48,11 +48,20 @@ pub(crate) fn pending_on(conn: &mut SqliteConnection) -> Result<Vec<String>, Sto
 }
 
 pub(crate) fn run_on(conn: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
-    let pending = pending_on(conn)?;
-    if !pending.is_empty() {
-        conn.run_pending_migrations(MIGRATIONS).map_err(failed)?;
+    if pending_on(conn)?.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(pending)
+    // Another server may bring the database up to date at the same time: whoever comes second waits, and looks again.
+    let mut outcome = Ok(Vec::new());
+    conn.immediate_transaction(|conn| {
+        outcome = pending_on(conn);
+        if matches!(&outcome, Ok(pending) if !pending.is_empty()) {
+            conn.run_pending_migrations(MIGRATIONS)?;
+        }
+        Ok(())
+    })
+    .map_err(failed)?;
+    outcome
 }
 
 fn embedded() -> Result<Vec<Box<dyn Migration<Sqlite>>>, StoreError> {

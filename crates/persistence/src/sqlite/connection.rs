@@ -5,16 +5,19 @@ use std::path::Path;
 
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
-use diesel::{Connection, SqliteConnection};
+use diesel::{Connection, QueryResult, SqliteConnection};
 use reclaimer_domain::ports::StoreError;
 use rustix::fs::{Access, access};
 
 use super::statement::prepared;
 use crate::config::Durability;
-use crate::error::{connection_error, store_error};
+use crate::error::{Trouble, connection_error, store_error};
 
 /// Versions 3.7.0 to 3.51.2 can lose committed pages in WAL mode.
 const OLDEST: (u32, u32, u32) = (3, 51, 3);
+
+/// So many others may make a file's log before we find it made.
+const MOST_SWITCHES: usize = 10;
 
 /// Whether a missing file is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +65,27 @@ pub(crate) fn writer(
     };
     // Checkpoints are run by the writer after it has answered, not by whichever commit fills the log.
     let pragmas = format!(
-        "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};
-         PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;"
+        "PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 0;
+         PRAGMA journal_size_limit = 67108864;"
     );
-    conn.batch_execute(&pragmas).map_err(|error| store_error("set up the writer", error))?;
+    keep_a_log(&mut conn)
+        .and_then(|()| conn.batch_execute(&pragmas))
+        .map_err(|error| store_error("set up the writer", error))?;
     Ok(conn)
+}
+
+/// Switches to a write-ahead log. The switch itself waits for nobody, e.g. another server that makes it at the same time
+/// in a new file; a transaction does.
+fn keep_a_log(conn: &mut SqliteConnection) -> QueryResult<()> {
+    for _ in 0..MOST_SWITCHES {
+        match conn.batch_execute("PRAGMA journal_mode = WAL") {
+            Err(error) if Trouble::of(&error) == Trouble::Busy => {
+                conn.batch_execute("BEGIN IMMEDIATE; ROLLBACK")?;
+            }
+            outcome => return outcome,
+        }
+    }
+    conn.batch_execute("PRAGMA journal_mode = WAL")
 }
 
 /// While the database's file was read-only, readers made its log and index read-only as well, as the engine does; where
@@ -105,8 +124,11 @@ pub(crate) fn reader(path: &Path) -> Result<SqliteConnection, StoreError> {
 pub(crate) fn plain(path: &Path, mode: Mode) -> Result<SqliteConnection, StoreError> {
     let uri = uri(path, mode)?;
     let mut conn = SqliteConnection::establish(&uri).map_err(connection_error)?;
-    conn.batch_execute("PRAGMA mmap_size = 0; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")
-        .map_err(|error| store_error("set up a connection", error))?;
+    // The patience comes first: even the first look waits while another process makes the file or closes it.
+    conn.batch_execute(
+        "PRAGMA busy_timeout = 5000; PRAGMA mmap_size = 0; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+    )
+    .map_err(|error| store_error("set up a connection", error))?;
     check_version(&mut conn)?;
     Ok(conn)
 }
