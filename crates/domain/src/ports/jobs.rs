@@ -363,7 +363,7 @@ pub enum DiscoveryAnswer {
     Created(Box<Job>),
     /// There is no such account.
     UnknownAccount(AccountId),
-    /// The last one's row cannot be used.
+    /// The last one's row cannot be used, or a live job holds the unique key that a new one would need.
     Refused(Refused),
 }
 
