@@ -1,7 +1,7 @@
 //! Configuration: built-in defaults, then a file, the environment and flags, each over the one before.
 //!
 //! [`Settings`] are plain data, [`keys`] is the list of everything that can be set, [`sources`] reads where it is set,
-//! and [`load`] puts them together and refuses what is wrong with the place where it stands.
+//! and [`load()`] puts them together and refuses what is wrong with the place where it stands.
 
 mod check;
 mod keys;
