@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use reclaimer_domain::ports::{AccountStore, ArrivalSink, Clock, JobStore, RecoveryStore, TokenIssuer};
+use reclaimer_domain::ports::{AccountStore, Clock, JobStore, RecoveryStore, StoreListener, TokenIssuer};
 use reclaimer_domain::secret::Secret;
 use reclaimer_oauth::{OAuthIssuer, Timeouts};
 use reclaimer_persistence::{SqliteConfig, SqliteStore};
@@ -46,7 +46,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
     let Outside { clock, seed, auth, listeners, shutdown } = outside;
 
     let arrivals = Arc::new(Arrivals::new(Arc::clone(&clock)));
-    let store = SqliteStore::open(sqlite(settings)?, Arc::clone(&arrivals) as Arc<dyn ArrivalSink>)?;
+    let store = SqliteStore::open(sqlite(settings)?, Arc::clone(&arrivals) as Arc<dyn StoreListener>)?;
     let jobs: Arc<dyn JobStore> = Arc::new(store.clone());
     let accounts: Arc<dyn AccountStore> = Arc::new(store.clone());
     let recovery: Arc<dyn RecoveryStore> = Arc::new(store.clone());

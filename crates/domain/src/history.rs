@@ -45,11 +45,13 @@ pub enum EventKind {
     StaleReport,
     /// Its row could not be read; what was unreadable is in the detail.
     SetAside,
+    /// Somebody added what he knows of the attempt: how its process ended, what its worker logged.
+    Evidence,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Created,
         Self::Claimed,
         Self::Finished,
@@ -66,6 +68,7 @@ impl EventKind {
         Self::Cancelled,
         Self::StaleReport,
         Self::SetAside,
+        Self::Evidence,
     ];
 
     /// The word in the `kind` column and in every answer.
@@ -88,6 +91,7 @@ impl EventKind {
             Self::Cancelled => "cancelled",
             Self::StaleReport => "stale_report",
             Self::SetAside => "set_aside",
+            Self::Evidence => "evidence",
         }
     }
 }

@@ -18,7 +18,7 @@ use reclaimer_domain::ports::{
 };
 use reclaimer_domain::recovery::RecoveryType;
 use reclaimer_persistence::{SqliteConfig, SqliteStore};
-use reclaimer_testkit::{RecordedArrivals, noon};
+use reclaimer_testkit::{Recorded, noon};
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -36,7 +36,7 @@ impl Rig {
     async fn with(names: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = SqliteConfig { min_free: 0, ..SqliteConfig::at(folder.path().join("test.db")) };
-        let store = SqliteStore::open(config, Arc::new(RecordedArrivals::default())).unwrap();
+        let store = SqliteStore::open(config, Arc::new(Recorded::default())).unwrap();
         let jobs =
             names.iter().map(|name| (name.parse().unwrap(), NewJob::of("X".parse().unwrap()))).collect();
         store.create(Create { jobs, idempotency: None, actor: Actor::Producer, now: noon() }).await.unwrap();
@@ -56,7 +56,8 @@ impl Rig {
     async fn claim(&self, tokens: &[&str], now: DateTime<Utc>) -> Vec<String> {
         let tokens = tokens.iter().map(|token| token.parse().unwrap()).collect();
         let worker = "w".parse().unwrap();
-        let claim = Claim { worker, queue: None, command: None, tokens, lease_for: LEASE, now };
+        let claim =
+            Claim { worker, queue: None, commands: Vec::new(), only: None, tokens, lease_for: LEASE, now };
         self.store.claim(claim).await.unwrap().jobs.into_iter().map(|job| job.id.to_string()).collect()
     }
 

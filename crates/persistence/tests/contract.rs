@@ -13,18 +13,18 @@ use reclaimer_domain::id::JobId;
 use reclaimer_domain::ports::{Arrival, JobStore};
 use reclaimer_persistence::{SqliteConfig, SqliteStore};
 use reclaimer_testkit::contract::{Rig, Store};
-use reclaimer_testkit::{RecordedArrivals, noon, store_contract};
+use reclaimer_testkit::{Recorded, noon, store_contract};
 
 /// A database file of its own.
 struct Sqlite {
     folder: tempfile::TempDir,
     store: SqliteStore,
-    told: Arc<RecordedArrivals>,
+    told: Arc<Recorded>,
 }
 
 async fn open() -> Sqlite {
     let folder = tempfile::tempdir().unwrap();
-    let told = Arc::new(RecordedArrivals::default());
+    let told = Arc::new(Recorded::default());
     let config = SqliteConfig { min_free: 0, ..SqliteConfig::at(folder.path().join("test.db")) };
     let store = SqliteStore::open(config, told.clone()).unwrap();
     store.probe(noon()).await.unwrap();
@@ -58,13 +58,13 @@ impl Rig for Sqlite {
 
     async fn another(&self) -> Arc<dyn Store> {
         let config = SqliteConfig { min_free: 0, ..SqliteConfig::at(self.store.path()) };
-        Arc::new(SqliteStore::open(config, Arc::new(RecordedArrivals::default())).unwrap())
+        Arc::new(SqliteStore::open(config, Arc::new(Recorded::default())).unwrap())
     }
 
     async fn arrivals(&self) -> Vec<Arrival> {
         // The sink is told of a group before the next one runs.
         self.store.probe(noon()).await.unwrap();
-        self.told.take()
+        self.told.take_arrivals()
     }
 
     async fn corrupt_progress(&self, id: &JobId) {

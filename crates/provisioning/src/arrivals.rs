@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use reclaimer_domain::name::{Command, QueueName};
-use reclaimer_domain::ports::{Arrival, ArrivalSink, Clock};
+use reclaimer_domain::ports::{Arrival, Clock, StoreListener, TakenLease};
 use tokio::sync::Notify;
 
 /// The line of waiting claimers. Made before the store, and given to both the store and the service.
@@ -28,19 +28,14 @@ pub struct Arrivals {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Wanted {
     pub(crate) queue: Option<QueueName>,
-    pub(crate) command: Option<Command>,
+    /// Any of these; empty = any.
+    pub(crate) commands: Vec<Command>,
 }
 
 impl Wanted {
-    /// The four groups that a job may interest.
-    fn by(arrival: &Arrival) -> [Self; 4] {
-        let (queue, command) = (Some(arrival.queue.clone()), Some(arrival.command.clone()));
-        [
-            Self { queue: None, command: None },
-            Self { queue: queue.clone(), command: None },
-            Self { queue: None, command: command.clone() },
-            Self { queue, command },
-        ]
+    fn suits(&self, arrival: &Arrival) -> bool {
+        self.queue.as_ref().is_none_or(|queue| *queue == arrival.queue)
+            && (self.commands.is_empty() || self.commands.contains(&arrival.command))
     }
 }
 
@@ -96,8 +91,8 @@ impl Line {
 
     /// Tells the first free place that wants this.
     fn tell_one(&mut self, arrival: &Arrival) {
-        let free = |wanted: &Wanted| self.groups.get(wanted)?.free.first().copied();
-        if let Some(first) = Wanted::by(arrival).iter().filter_map(free).min() {
+        let suits = self.groups.iter().filter(|(wanted, _)| wanted.suits(arrival));
+        if let Some(first) = suits.filter_map(|(_, group)| group.free.first().copied()).min() {
             self.tell(first, Told::Arrived(arrival.clone()));
         }
     }
@@ -114,10 +109,9 @@ impl Line {
         }
     }
 
-    /// Something of these groups falls due at `at`: their timekeepers are to know if it is earlier than what they knew.
+    /// Something falls due later: the timekeepers whom it interests are to know, if it is earlier than what they knew.
     fn note_due(&mut self, arrival: &Arrival) {
-        for wanted in Wanted::by(arrival) {
-            let Some(group) = self.groups.get_mut(&wanted) else { continue };
+        for (_, group) in self.groups.iter_mut().filter(|(wanted, _)| wanted.suits(arrival)) {
             for number in &group.looking {
                 if let Some(waiter) = self.waiters.get_mut(number) {
                     waiter.noted = earlier(waiter.noted, Some(arrival.run_at));
@@ -125,15 +119,22 @@ impl Line {
             }
             if group.due.is_none_or(|due| arrival.run_at < due) {
                 group.due = Some(arrival.run_at);
-                self.wind(&wanted);
+                group.wind(&self.waiters);
             }
         }
     }
 
     /// Has a group's timekeeper set its alarm anew.
     fn wind(&self, wanted: &Wanted) {
-        let first = self.groups.get(wanted).and_then(|group| group.members.first());
-        if let Some(waiter) = first.and_then(|first| self.waiters.get(first)) {
+        if let Some(group) = self.groups.get(wanted) {
+            group.wind(&self.waiters);
+        }
+    }
+}
+
+impl Group {
+    fn wind(&self, waiters: &HashMap<u64, Waiter>) {
+        if let Some(waiter) = self.members.first().and_then(|first| waiters.get(first)) {
             waiter.bell.notify_one();
         }
     }
@@ -176,7 +177,7 @@ impl Arrivals {
     }
 }
 
-impl ArrivalSink for Arrivals {
+impl StoreListener for Arrivals {
     fn arrived(&self, arrivals: &[Arrival]) {
         let now = self.clock.now();
         let mut line = self.line();
@@ -191,6 +192,8 @@ impl ArrivalSink for Arrivals {
             }
         }
     }
+
+    fn taken(&self, _: &[TakenLease]) {}
 }
 
 /// A place in the line; leaves it when dropped.
@@ -303,7 +306,7 @@ mod tests {
     }
 
     fn anything() -> Wanted {
-        Wanted { queue: None, command: None }
+        Wanted { queue: None, commands: Vec::new() }
     }
 
     fn arrival(queue: &str) -> Arrival {
@@ -331,7 +334,7 @@ mod tests {
         let (arrivals, _) = line();
         let wanted = |queue: &str, command: &str| Wanted {
             queue: Some(queue.parse().unwrap()),
-            command: Some(command.parse().unwrap()),
+            commands: vec![command.parse().unwrap()],
         };
         let places = [
             arrivals.enter(wanted("b", "X")),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::Job;
 use reclaimer_domain::name::{Command, QueueName, WorkerId};
 use reclaimer_domain::ports::{Claim, StoreError};
@@ -27,8 +28,8 @@ pub struct Want {
     pub worker: WorkerId,
     /// Only jobs of this queue.
     pub queue: Option<QueueName>,
-    /// Only jobs of this command.
-    pub command: Option<Command>,
+    /// Only jobs of these commands; empty = of any.
+    pub commands: Vec<Command>,
     /// At most so many; held to [`Provisioning::MOST_CLAIMED`].
     pub limit: u32,
     /// How long to wait for one to appear; held to [`Provisioning::LONGEST_WAIT`].
@@ -42,7 +43,7 @@ impl Want {
         Self {
             worker,
             queue: None,
-            command: None,
+            commands: Vec::new(),
             limit: Provisioning::DEFAULT_CLAIMED,
             wait: Duration::ZERO,
         }
@@ -70,13 +71,15 @@ impl Provisioning {
         let limit = want.limit.clamp(1, Self::MOST_CLAIMED);
         let deadline = Instant::now() + want.wait.min(Self::LONGEST_WAIT);
         // In line before the first look: what arrives in between rings the bell.
-        let place = inner.arrivals.enter(Wanted { queue: want.queue.clone(), command: want.command.clone() });
+        let place =
+            inner.arrivals.enter(Wanted { queue: want.queue.clone(), commands: want.commands.clone() });
         loop {
             let now = inner.now();
             let claim = Claim {
                 worker: want.worker.clone(),
                 queue: want.queue.clone(),
-                command: want.command.clone(),
+                commands: want.commands.clone(),
+                only: None,
                 tokens: inner.tokens(limit),
                 lease_for: inner.config.lease,
                 now,
@@ -97,6 +100,34 @@ impl Provisioning {
                 return Ok(Vec::new());
             }
         }
+    }
+
+    /// Leases one very job to a worker, if it is queued and due.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    ///
+    /// # Cancel safety
+    /// As [`Self::open`].
+    pub async fn take(&self, job: JobId, worker: WorkerId) -> Result<Option<JobOnTheWire>, StoreError> {
+        let inner = &self.inner;
+        let claim = Claim {
+            worker,
+            queue: None,
+            commands: Vec::new(),
+            only: Some(job),
+            tokens: inner.tokens(1),
+            lease_for: inner.config.lease,
+            now: inner.now(),
+        };
+        let mut jobs = delivery::claim(inner, claim).await?.jobs;
+        let undelivered = Undelivered::of(inner, &jobs);
+        let job = match jobs.pop() {
+            Some(job) => Some(self.with_credentials(job).await),
+            None => None,
+        };
+        undelivered.deliver();
+        Ok(job)
     }
 
     /// Waits until there is a reason to look; false when the time is up.

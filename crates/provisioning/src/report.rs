@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
+use reclaimer_domain::history::Actor;
+use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::report::Report;
-use reclaimer_domain::job::{LeaseToken, SpawnIntent};
-use reclaimer_domain::ports::{Release, Released, Renew, Renewed, ReportAnswer, ReportOrder, StoreError};
+use reclaimer_domain::job::{Lease, LeaseToken, SpawnIntent};
+use reclaimer_domain::name::WorkerId;
+use reclaimer_domain::ports::{
+    Evidence, Hold, Release, Released, Renew, Renewed, ReportAnswer, ReportOrder, StoreError,
+};
+use reclaimer_domain::time::after;
 use tracing::{debug, warn};
 
 use crate::service::Provisioning;
@@ -52,8 +58,71 @@ impl Provisioning {
     /// # Cancel safety
     /// Dropping the future does not undo the renewal.
     pub async fn heartbeat(&self, leases: Vec<LeaseToken>) -> Result<Renewed, StoreError> {
+        self.renew(leases, true).await
+    }
+
+    /// Renews leases because their worker lives, whatever becomes of their jobs: nothing is known of those.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not undo the renewal.
+    pub async fn keep(&self, leases: Vec<LeaseToken>) -> Result<Renewed, StoreError> {
+        self.renew(leases, false).await
+    }
+
+    async fn renew(&self, leases: Vec<LeaseToken>, named: bool) -> Result<Renewed, StoreError> {
         let now = self.inner.now();
-        self.inner.jobs.renew(Renew { leases, lease_for: self.inner.config.lease, now }).await
+        self.inner.jobs.renew(Renew { leases, named, lease_for: self.inner.config.lease, now }).await
+    }
+
+    /// The jobs that a worker holds, with their leases.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn held_by(&self, worker: &WorkerId) -> Result<Vec<(JobId, Lease)>, StoreError> {
+        self.inner.jobs.held_by(worker).await
+    }
+
+    /// Holds leases on for so long because their worker cannot be heard; answers how many of them still hold a job. With
+    /// `excused`, losing them is nobody's fault; without a length they end when they end.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not undo it.
+    pub async fn hold(
+        &self,
+        leases: Vec<LeaseToken>,
+        length: Option<Duration>,
+        excused: bool,
+    ) -> Result<u32, StoreError> {
+        let until = length.map(|length| after(self.inner.now(), length));
+        self.inner.jobs.hold(Hold { leases, until, excused }).await
+    }
+
+    /// Notes that a queued job was to be started and its worker was away; false when it is not queued.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn note_pending_start(&self, job: JobId) -> Result<bool, StoreError> {
+        self.inner.jobs.note_pending_start(job, self.inner.now()).await
+    }
+
+    /// Adds to a job's history what is known of its attempt; false when there is no such job.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn testify(
+        &self,
+        job: JobId,
+        actor: Actor,
+        reason: String,
+        detail: serde_json::Value,
+    ) -> Result<bool, StoreError> {
+        self.inner.jobs.testify(Evidence { job, actor, reason, detail, now: self.inner.now() }).await
     }
 
     /// Takes leases back unworked; with a `delay` their jobs are not handed out again before it has passed.

@@ -1,15 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 mod account;
-mod arrivals;
 mod clock;
 pub mod contract;
 mod job;
+mod recorded;
 
 pub use account::{AccountBuilder, an_account};
-pub use arrivals::RecordedArrivals;
 pub use clock::{ManualClock, noon};
 pub use job::{JobBuilder, a_job};
+pub use recorded::Recorded;
 
 /// A random source that gives the same numbers every time. Print the seed when a test fails.
 #[must_use]

@@ -52,11 +52,13 @@ CREATE TABLE job (
     finished_at      TEXT
 ) STRICT;
 
--- What claims look for, for any queue and for one.
-CREATE INDEX job_claim ON job (priority, run_at, id) WHERE status = 'queued';
+-- What claims look for: of queues, and of commands.
 CREATE INDEX job_claim_queue ON job (queue, priority, run_at, id) WHERE status = 'queued';
+CREATE INDEX job_claim_command ON job (command, priority, run_at, id) WHERE status = 'queued';
 -- What recovery looks for.
 CREATE INDEX job_running ON job (lease_expires_at) WHERE status = 'running';
+-- What a worker holds.
+CREATE INDEX job_worker ON job (worker_id) WHERE status = 'running';
 CREATE INDEX job_failed ON job (id, recover_after) WHERE status = 'failed';
 -- Rows that other programs spoiled so that no other search finds them: an unknown status, or a stamp in another form (RFC
 -- 3339 has a T where ours have a space), which does not compare as text.

@@ -16,6 +16,7 @@ use crate::history::{Actor, EventKind, HistoryEntry, JobEvent};
 use crate::id::RunId;
 use crate::name::WorkerId;
 use crate::policy::{Action, Decision, StuckSign};
+use crate::ports::Evidence;
 use crate::time::{after, between, rfc3339, spoken};
 
 /// The most characters of an error text that are kept.
@@ -27,6 +28,9 @@ pub const MAX_REASON: usize = 1_000;
 /// The most bytes of JSON that `progress` may grow to by what workers say: history belongs in events, never in a growing
 /// row.
 pub const MAX_PROGRESS: usize = 64 * 1_024;
+
+/// The most bytes of JSON that one piece of evidence may take.
+pub const MAX_EVIDENCE: usize = 32 * 1_024;
 
 /// A worker's timestamp further ahead of our clock than this orders nothing: it would make every later report look old.
 const MAX_AHEAD: Duration = Duration::from_secs(300);
@@ -105,6 +109,7 @@ impl Job {
         self.status = from.after(StatusEvent::Claim)?;
         self.attempt = self.attempt.saturating_add(1);
         self.lease_epoch += 1;
+        self.progress.remove("pendingStart");
         let mut entry = self.entry(EventKind::Claimed, Some(from), Actor::Worker(worker.clone()), now);
         entry.detail = Some(json!({ "lease": token.fingerprint(), "attempt": self.attempt }));
         self.lease =
@@ -309,6 +314,39 @@ impl Job {
                 self.updated_at = now;
             }
         }
+    }
+
+    /// Sets when the lease ends unless its worker is heard again, and whether losing it would be nobody's fault. Does
+    /// nothing without a lease.
+    pub fn hold_lease(&mut self, until: Option<DateTime<Utc>>, excused: bool) {
+        if let Some(lease) = &mut self.lease {
+            lease.expires_at = until.unwrap_or(lease.expires_at);
+            lease.excused |= excused;
+        }
+    }
+
+    /// Notes that the job was to be started and its worker was away; false when it is not queued.
+    pub fn note_pending_start(&mut self, now: DateTime<Utc>) -> bool {
+        let queued = self.status == Status::Queued;
+        if queued {
+            self.progress.insert("pendingStart".into(), true.into());
+            self.progress.insert("lastStartAttempt".into(), rfc3339(now).into());
+        }
+        queued
+    }
+
+    /// What history says about evidence on the present attempt.
+    #[must_use]
+    pub fn evidence(&self, evidence: Evidence) -> HistoryEntry {
+        let Evidence { actor, reason, detail, now, .. } = evidence;
+        let mut entry = self.entry(EventKind::Evidence, Some(self.status), actor, now);
+        entry.reason = Some(reason.chars().take(MAX_REASON).collect());
+        entry.detail = Some(if json_size(&detail) <= MAX_EVIDENCE {
+            detail
+        } else {
+            json!({ "dropped": format!("evidence of more than {MAX_EVIDENCE} bytes") })
+        });
+        entry
     }
 
     /// Takes the job back from a holder that returns it unworked; it costs no attempt. With a `delay` it is not

@@ -25,7 +25,8 @@ use crate::name::{AccountId, Command, QueueName, UniqueKey, WorkerId};
 /// - J6 A row that cannot be read is set aside (`quarantined`, with an event that keeps what was unreadable) and never
 ///   hides others.
 /// - J7 A report that does not come from the holder changes nothing but the history.
-/// - J8 After a commit the arrival sink is told of every job that became claimable, now or later.
+/// - J8 After a commit the listener is told of every job that became claimable, now or later, and of every lease that was
+///   taken from its holder.
 /// - J9 Reads never wait for writes.
 #[async_trait]
 pub trait JobStore: Send + Sync + std::fmt::Debug {
@@ -52,6 +53,18 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
 
     /// Takes leases back unworked.
     async fn release(&self, order: Release) -> Result<Released, StoreError>;
+
+    /// The jobs that a worker holds, with their leases.
+    async fn held_by(&self, worker: &WorkerId) -> Result<Vec<(JobId, Lease)>, StoreError>;
+
+    /// Sets when leases end whose worker cannot be heard; answers how many of them still hold a job.
+    async fn hold(&self, hold: Hold) -> Result<u32, StoreError>;
+
+    /// Notes in `progress` that a queued job was to be started and its worker was away; false when it is not queued.
+    async fn note_pending_start(&self, job: JobId, now: DateTime<Utc>) -> Result<bool, StoreError>;
+
+    /// Adds to a job's history what is known of its attempt; false when there is no such job.
+    async fn testify(&self, evidence: Evidence) -> Result<bool, StoreError>;
 
     /// Starts discovery for an account: nothing when a job for it lives or one finished lately, otherwise the
     /// account's last discovery job queued again, or a new one.
@@ -235,8 +248,10 @@ pub struct Claim {
     pub worker: WorkerId,
     /// Only of this queue.
     pub queue: Option<QueueName>,
-    /// Only of this command.
-    pub command: Option<Command>,
+    /// Only of these commands; empty = of any.
+    pub commands: Vec<Command>,
+    /// Only this very job.
+    pub only: Option<JobId>,
     /// One fresh token per job wanted: at most so many jobs are leased.
     pub tokens: Vec<LeaseToken>,
     /// How long each lease holds.
@@ -298,6 +313,9 @@ pub enum ReportAnswer {
 pub struct Renew {
     /// The leases meant, each naming one job.
     pub leases: Vec<LeaseToken>,
+    /// Whether the sign was about these very jobs, and not about their worker in general: only then are the jobs
+    /// themselves known to live.
+    pub named: bool,
     /// How long a renewed lease holds.
     pub lease_for: Duration,
     /// When.
@@ -313,6 +331,32 @@ pub struct Renewed {
     pub lost: Vec<LeaseToken>,
     /// The jobs of these were cancelled meanwhile.
     pub cancelled: Vec<(JobId, LeaseToken)>,
+}
+
+/// Leases whose worker cannot be heard, held on until it is known what became of it.
+#[derive(Debug, Clone)]
+pub struct Hold {
+    /// Which.
+    pub leases: Vec<LeaseToken>,
+    /// When they end unless their worker is heard again; `None` = as they are.
+    pub until: Option<DateTime<Utc>>,
+    /// Whether losing them is nobody's fault.
+    pub excused: bool,
+}
+
+/// What somebody knows of a job's present attempt beside what its worker reports.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// Which job.
+    pub job: JobId,
+    /// Who says it.
+    pub actor: Actor,
+    /// In one sentence.
+    pub reason: String,
+    /// All of it.
+    pub detail: serde_json::Value,
+    /// When.
+    pub now: DateTime<Utc>,
 }
 
 /// Leases given back unworked.

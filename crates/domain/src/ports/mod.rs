@@ -12,13 +12,15 @@ pub use accounts::{AccountStore, FreshCredentials, IssueError, TokenIssuer};
 pub use error::{Cause, StoreError};
 pub use jobs::{
     AdminAction, Applied, BrokenRow, Bulk, BulkAnswer, BulkItem, Claim, Claimed, Create, Created, CreatedJob,
-    Discovery, DiscoveryAnswer, Idempotency, JobFilter, JobRead, JobStore, Page, QueueState, Refused,
-    Release, Released, Renew, Renewed, ReportAnswer, ReportOrder,
+    Discovery, DiscoveryAnswer, Evidence, Hold, Idempotency, JobFilter, JobRead, JobStore, Page, QueueState,
+    Refused, Release, Released, Renew, Renewed, ReportAnswer, ReportOrder,
 };
 pub use recovery::{Candidate, Candidates, Flow, Outcome, Planned, RecoveryStore, Search, Seen};
 
 use chrono::{DateTime, Utc};
 
+use crate::id::JobId;
+use crate::job::LeaseToken;
 use crate::name::{Command, QueueName};
 
 /// Tells the time that is stored. Waiting is another matter: the runtime's timers do that.
@@ -27,10 +29,13 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// Told by a store, after its commit, which jobs may be taken now or later, so that nobody has to poll.
-pub trait ArrivalSink: Send + Sync + std::fmt::Debug {
-    /// These jobs wait, each from its moment on.
+/// Told by a store, after its commit, what others wait for, so that nobody has to poll.
+pub trait StoreListener: Send + Sync + std::fmt::Debug {
+    /// These jobs may be taken, each from its moment on.
     fn arrived(&self, arrivals: &[Arrival]);
+
+    /// These leases were taken from their holders.
+    fn taken(&self, leases: &[TakenLease]);
 }
 
 /// A job that waits for a worker.
@@ -42,4 +47,24 @@ pub struct Arrival {
     pub command: Command,
     /// From when on it may be taken.
     pub run_at: DateTime<Utc>,
+}
+
+/// A lease that ended without its holder's doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenLease {
+    /// The job it held.
+    pub job: JobId,
+    /// Its token.
+    pub token: LeaseToken,
+    /// Why.
+    pub why: Taken,
+}
+
+/// Why a lease was taken from its holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// Recovery got the job back.
+    Reclaimed,
+    /// A person gave the job up.
+    Cancelled,
 }

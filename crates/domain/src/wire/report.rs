@@ -234,7 +234,7 @@ fn said(
 }
 
 /// Keys of `progress` that Reclaimer writes and a worker's counters cannot.
-const RESERVED: [&str; 12] = [
+const RESERVED: [&str; 14] = [
     "error",
     "errorType",
     "retryable",
@@ -247,6 +247,8 @@ const RESERVED: [&str; 12] = [
     "resetTimestamp",
     "previousStatus",
     "quarantineReason",
+    "pendingStart",
+    "lastStartAttempt",
 ];
 
 fn text(object: &mut Map<String, Value>, key: &'static str) -> Result<Option<String>, InvalidReport> {

@@ -1,16 +1,16 @@
 //! Handing out jobs.
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Nullable, Text};
+use diesel::sql_types::Text;
 use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::history::Actor;
 use reclaimer_domain::job::Job;
 use reclaimer_domain::name::{Command, QueueName};
 use reclaimer_domain::ports::{Arrival, Claim, Claimed, Flow};
 
+use super::due::{Wanted, due, next_due};
 use super::effects::Effects;
-use super::job_table::{Found, Loaded, load};
-use super::row::{Row, RowSql, job_columns};
+use super::job_table::Loaded;
 use super::set_aside::set_aside;
 use super::stamp::read_stamp;
 use super::statement::prepared;
@@ -23,11 +23,12 @@ pub(super) fn claim(
     effects: &mut Effects,
     claim: Claim,
 ) -> QueryResult<Claimed> {
-    let Claim { worker, queue, command, tokens, lease_for, now } = claim;
+    let Claim { worker, queue, commands, only, tokens, lease_for, now } = claim;
+    let wanted = Wanted { queue: queue.as_ref(), commands: &commands, only: only.as_ref() };
     let mut tokens = tokens.into_iter();
     let mut jobs = Vec::with_capacity(tokens.len());
     while tokens.len() > 0 {
-        let due = due(conn, queue.as_ref(), command.as_ref(), tokens.len(), now)?;
+        let due = due(conn, &wanted, tokens.len(), now)?;
         let mut broken = false;
         for found in due {
             match found {
@@ -48,8 +49,7 @@ pub(super) fn claim(
             break;
         }
     }
-    let next_due =
-        if jobs.is_empty() { next_due(conn, queue.as_ref(), command.as_ref(), now)? } else { None };
+    let next_due = if jobs.is_empty() { next_due(conn, &wanted, now)? } else { None };
     Ok(Claimed { jobs, next_due })
 }
 
@@ -62,9 +62,11 @@ pub(super) fn peek(
     now: DateTime<Utc>,
 ) -> QueryResult<Vec<Job>> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let commands: Vec<Command> = command.cloned().into_iter().collect();
+    let kind = Wanted { queue, commands: &commands, only: None };
     let mut wanted = limit;
     loop {
-        let found = due(conn, queue, command, wanted, now)?;
+        let found = due(conn, &kind, wanted, now)?;
         let all = found.len() < wanted;
         let mut jobs: Vec<Job> = found.into_iter().filter_map(Result::ok).map(|loaded| loaded.job).collect();
         // Rows that cannot be read take up room in what was asked for.
@@ -74,53 +76,6 @@ pub(super) fn peek(
         }
         wanted = wanted.saturating_mul(2);
     }
-}
-
-/// Queued jobs whose moment has come, in the order in which they are handed out.
-fn due(
-    conn: &mut SqliteConnection,
-    queue: Option<&QueueName>,
-    command: Option<&Command>,
-    limit: usize,
-    now: DateTime<Utc>,
-) -> QueryResult<Vec<Found>> {
-    let command = command.map(Command::as_str);
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows: Vec<Row> = match queue {
-        Some(queue) => prepared!(
-            concat!(
-                "SELECT ",
-                job_columns!(),
-                " FROM job WHERE status = 'queued' AND queue = ? AND run_at <= ? \
-                 AND (? IS NULL OR command = ?) \
-                 AND NOT EXISTS (SELECT 1 FROM queue WHERE queue.name = job.queue AND queue.paused <> 0) \
-                 ORDER BY priority, run_at, id LIMIT ?"
-            ),
-            queue.as_str(),
-            now,
-            command,
-            command,
-            limit,
-        )
-        .rows::<RowSql>()
-        .all(conn)?,
-        None => prepared!(
-            concat!(
-                "SELECT ",
-                job_columns!(),
-                " FROM job WHERE status = 'queued' AND run_at <= ? AND (? IS NULL OR command = ?) \
-                 AND NOT EXISTS (SELECT 1 FROM queue WHERE queue.name = job.queue AND queue.paused <> 0) \
-                 ORDER BY priority, run_at, id LIMIT ?"
-            ),
-            now,
-            command,
-            command,
-            limit,
-        )
-        .rows::<RowSql>()
-        .all(conn)?,
-    };
-    Ok(rows.into_iter().map(load).collect())
 }
 
 /// The most arrivals that a queue's resumption makes: as many as workers may wait for.
@@ -153,28 +108,4 @@ pub(super) fn waiting(
         Some(Arrival { queue: queue.clone(), command: command.parse().ok()?, run_at: read_stamp(&run_at)? })
     };
     Ok(found.into_iter().filter_map(arrival).collect())
-}
-
-/// When the next job that waits for its moment falls due.
-fn next_due(
-    conn: &mut SqliteConnection,
-    queue: Option<&QueueName>,
-    command: Option<&Command>,
-    now: DateTime<Utc>,
-) -> QueryResult<Option<DateTime<Utc>>> {
-    let queue = queue.map(QueueName::as_str);
-    let command = command.map(Command::as_str);
-    let found: Option<(Option<String>,)> = prepared!(
-        "SELECT min(run_at) FROM job WHERE status = 'queued' AND run_at > ? AND (? IS NULL OR queue = ?) \
-         AND (? IS NULL OR command = ?) \
-         AND NOT EXISTS (SELECT 1 FROM queue WHERE queue.name = job.queue AND queue.paused <> 0)",
-        now,
-        queue,
-        queue,
-        command,
-        command,
-    )
-    .rows::<(Nullable<Text>,)>()
-    .first(conn)?;
-    Ok(found.and_then(|(at,)| read_stamp(&at?)))
 }

@@ -1,13 +1,14 @@
 //! What a committed group means to the world outside the database.
 
 use chrono::{DateTime, Utc};
-use reclaimer_domain::job::{Job, Status};
-use reclaimer_domain::ports::{Arrival, Flow};
+use reclaimer_domain::job::{Job, Lease, Status};
+use reclaimer_domain::ports::{Arrival, Flow, Taken, TakenLease};
 
 /// Gathered while operations run, told after their commit, forgotten when they fail.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     pub(crate) arrivals: Vec<Arrival>,
+    pub(crate) taken: Vec<TakenLease>,
     /// What went through, and when.
     pub(crate) flow: Vec<(DateTime<Utc>, Flow)>,
 }
@@ -16,6 +17,7 @@ pub(crate) struct Effects {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
     arrivals: usize,
+    taken: usize,
     flow: usize,
 }
 
@@ -25,6 +27,11 @@ impl Effects {
         if job.status == Status::Queued {
             self.arrivals.push(arrival(job));
         }
+    }
+
+    /// A job's lease was taken from its holder.
+    pub(crate) fn lease_taken(&mut self, job: &Job, lease: Option<Lease>, why: Taken) {
+        self.taken.extend(lease.map(|lease| TakenLease { job: job.id.clone(), token: lease.token, why }));
     }
 
     /// Counts what goes through at `now`.
@@ -39,17 +46,18 @@ impl Effects {
     }
 
     pub(crate) fn mark(&self) -> Mark {
-        Mark { arrivals: self.arrivals.len(), flow: self.flow.len() }
+        Mark { arrivals: self.arrivals.len(), taken: self.taken.len(), flow: self.flow.len() }
     }
 
     /// Forgets what a failed operation gathered.
     pub(crate) fn forget_since(&mut self, mark: Mark) {
         self.arrivals.truncate(mark.arrivals);
+        self.taken.truncate(mark.taken);
         self.flow.truncate(mark.flow);
     }
 }
 
-/// What an arrival sink is told of a queued job.
+/// What a listener is told of a queued job.
 pub(crate) fn arrival(job: &Job) -> Arrival {
     Arrival { queue: job.queue.clone(), command: job.command.clone(), run_at: job.run_at }
 }

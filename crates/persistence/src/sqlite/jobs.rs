@@ -6,12 +6,12 @@ use diesel::sql_types::BigInt;
 use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::history::{Actor, JobEvent};
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::job::Job;
-use reclaimer_domain::name::{Command, QueueName};
+use reclaimer_domain::job::{Job, Lease};
+use reclaimer_domain::name::{Command, QueueName, WorkerId};
 use reclaimer_domain::ports::{
     AdminAction, Applied, Bulk, BulkAnswer, Claim, Claimed, Create, Created, Discovery, DiscoveryAnswer,
-    JobFilter, JobRead, JobStore, Page, QueueState, Release, Released, Renew, Renewed, ReportAnswer,
-    ReportOrder, StoreError,
+    Evidence, Hold, JobFilter, JobRead, JobStore, Page, QueueState, Release, Released, Renew, Renewed,
+    ReportAnswer, ReportOrder, StoreError,
 };
 
 use super::effects::Effects;
@@ -87,6 +87,23 @@ impl JobStore for SqliteStore {
 
     async fn release(&self, order: Release) -> Result<Released, StoreError> {
         self.write("release leases", move |conn, effects| leases::release(conn, effects, order)).await
+    }
+
+    async fn held_by(&self, worker: &WorkerId) -> Result<Vec<(JobId, Lease)>, StoreError> {
+        let worker = worker.clone();
+        self.read("look for a worker's jobs", move |conn| leases::held_by(conn, &worker)).await
+    }
+
+    async fn hold(&self, order: Hold) -> Result<u32, StoreError> {
+        self.write("hold leases on", move |conn, _| leases::hold(conn, order)).await
+    }
+
+    async fn note_pending_start(&self, job: JobId, now: DateTime<Utc>) -> Result<bool, StoreError> {
+        self.write("note a pending start", move |conn, _| leases::note_pending_start(conn, &job, now)).await
+    }
+
+    async fn testify(&self, evidence: Evidence) -> Result<bool, StoreError> {
+        self.write("keep evidence", move |conn, _| leases::testify(conn, evidence)).await
     }
 
     async fn discover(&self, order: Discovery) -> Result<DiscoveryAnswer, StoreError> {

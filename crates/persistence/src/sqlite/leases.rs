@@ -4,17 +4,21 @@ use chrono::{DateTime, Utc};
 use diesel::sql_types::Text;
 use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::job::LeaseToken;
-use reclaimer_domain::ports::{Release, Released, Renew, Renewed};
+use reclaimer_domain::job::{Lease, LeaseToken};
+use reclaimer_domain::name::WorkerId;
+use reclaimer_domain::ports::{Evidence, Hold, Release, Released, Renew, Renewed};
 
 use super::effects::Effects;
 use super::job_table::Loaded;
 use super::statement::prepared;
 use super::{event_table, job_table};
 
+/// The most jobs that one worker is taken to hold.
+const MOST_HELD: u32 = 10_000;
+
 /// Renews leases.
 pub(super) fn renew(conn: &mut SqliteConnection, order: Renew) -> QueryResult<Renewed> {
-    let Renew { leases, lease_for, now } = order;
+    let Renew { leases, named, lease_for, now } = order;
     let mut answer = Renewed::default();
     for token in leases {
         let Some(Ok(Loaded { mut job, guard })) = job_table::find_by_lease(conn, &token)? else {
@@ -24,13 +28,64 @@ pub(super) fn renew(conn: &mut SqliteConnection, order: Renew) -> QueryResult<Re
             }
             continue;
         };
-        job.renew(lease_for, true, now);
+        job.renew(lease_for, named, now);
         match (job_table::update(conn, &guard, &job)?, job.lease) {
             (true, Some(lease)) => answer.renewed.push((job.id, lease)),
             (true, None) | (false, _) => answer.lost.push(token),
         }
     }
     Ok(answer)
+}
+
+/// The jobs that a worker holds.
+pub(super) fn held_by(conn: &mut SqliteConnection, worker: &WorkerId) -> QueryResult<Vec<(JobId, Lease)>> {
+    let rows: Vec<(String,)> = prepared!(
+        "SELECT id FROM job WHERE status = 'running' AND worker_id = ? ORDER BY id LIMIT ?",
+        worker.as_str(),
+        MOST_HELD
+    )
+    .rows::<(Text,)>()
+    .all(conn)?;
+    let mut held = Vec::with_capacity(rows.len());
+    for (id,) in rows {
+        if let Some(Ok(Loaded { job, .. })) = job_table::find(conn, &id)?
+            && let Some(lease) = job.lease
+        {
+            held.push((job.id, lease));
+        }
+    }
+    Ok(held)
+}
+
+/// Sets when leases end whose worker cannot be heard.
+pub(super) fn hold(conn: &mut SqliteConnection, order: Hold) -> QueryResult<u32> {
+    let Hold { leases, until, excused } = order;
+    let mut held = 0;
+    for token in leases {
+        let Some(Ok(Loaded { mut job, guard })) = job_table::find_by_lease(conn, &token)? else { continue };
+        job.hold_lease(until, excused);
+        held += u32::from(job_table::update(conn, &guard, &job)?);
+    }
+    Ok(held)
+}
+
+/// Notes that a queued job was to be started and its worker was away.
+pub(super) fn note_pending_start(
+    conn: &mut SqliteConnection,
+    id: &JobId,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let Some(Ok(Loaded { mut job, guard })) = job_table::find(conn, id.as_str())? else { return Ok(false) };
+    Ok(job.note_pending_start(now) && job_table::update(conn, &guard, &job)?)
+}
+
+/// Adds evidence to a job's history.
+pub(super) fn testify(conn: &mut SqliteConnection, evidence: Evidence) -> QueryResult<bool> {
+    let Some(Ok(Loaded { job, .. })) = job_table::find(conn, evidence.job.as_str())? else {
+        return Ok(false);
+    };
+    event_table::append(conn, job.id.as_str(), &job.evidence(evidence))?;
+    Ok(true)
 }
 
 /// Takes leases back unworked.

@@ -8,7 +8,7 @@ use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::{IllegalTransition, Job, NewJob, Status};
 use reclaimer_domain::name::AccountId;
 use reclaimer_domain::ports::{
-    AdminAction, Applied, Bulk, BulkAnswer, BulkItem, Discovery, DiscoveryAnswer, Refused,
+    AdminAction, Applied, Bulk, BulkAnswer, BulkItem, Discovery, DiscoveryAnswer, Refused, Taken,
 };
 use reclaimer_domain::time::between;
 
@@ -52,6 +52,7 @@ fn administer_found(
     if let AdminAction::Rerun(new_id) = action {
         return rerun(conn, effects, &job, new_id, actor, now);
     }
+    let held = job.lease.clone();
     let entry = match act(&mut job, action, actor, now) {
         Ok(entry) => entry,
         Err(illegal) => return Ok(Applied::Refused(illegal.into())),
@@ -62,6 +63,9 @@ fn administer_found(
     }
     event_table::append(conn, job.id.as_str(), &entry)?;
     effects.now_waits(&job);
+    if job.status == Status::Cancelled {
+        effects.lease_taken(&job, held, Taken::Cancelled);
+    }
     Ok(Applied::Done(Box::new(job)))
 }
 

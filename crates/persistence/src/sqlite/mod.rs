@@ -5,6 +5,7 @@ mod areas;
 mod claim;
 pub(crate) mod connection;
 mod create;
+mod due;
 mod effects;
 mod event_table;
 mod job_table;
@@ -25,7 +26,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use reclaimer_domain::ports::{Arrival, ArrivalSink, StoreError};
+use reclaimer_domain::ports::{Arrival, StoreError, StoreListener};
 use tracing::error;
 
 use crate::config::SqliteConfig;
@@ -41,7 +42,7 @@ pub(crate) use effects::arrival;
 pub struct SqliteStore {
     writer: Writer,
     readers: Arc<Readers>,
-    arrivals: Arc<dyn ArrivalSink>,
+    listener: Arc<dyn StoreListener>,
     flow: Arc<Mutex<FlowMeter>>,
     config: Arc<SqliteConfig>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
@@ -53,18 +54,18 @@ impl SqliteStore {
     ///
     /// # Errors
     /// When the writer's thread cannot be started.
-    pub fn open(config: SqliteConfig, arrivals: Arc<dyn ArrivalSink>) -> Result<Self, StoreError> {
+    pub fn open(config: SqliteConfig, listener: Arc<dyn StoreListener>) -> Result<Self, StoreError> {
         let readers = Arc::new(Readers::new(config.path.clone(), config.readers));
         let flow = Arc::new(Mutex::new(FlowMeter::default()));
         let (writer, thread) =
-            Writer::start(&config, Arc::clone(&readers), Arc::clone(&arrivals), Arc::clone(&flow)).map_err(
+            Writer::start(&config, Arc::clone(&readers), Arc::clone(&listener), Arc::clone(&flow)).map_err(
                 |error| StoreError::Unavailable {
                     reason: "the writer's thread cannot be started".to_owned(),
                     source: Some(Box::new(error)),
                 },
             )?;
         let thread = Arc::new(Mutex::new(Some(thread)));
-        Ok(Self { writer, readers, arrivals, flow, config: Arc::new(config), thread })
+        Ok(Self { writer, readers, listener, flow, config: Arc::new(config), thread })
     }
 
     /// The file.
@@ -75,7 +76,7 @@ impl SqliteStore {
 
     /// Says that jobs wait which this store did not create itself: what [`crate::enqueue`] answered, after its commit.
     pub fn announce(&self, arrivals: &[Arrival]) {
-        self.arrivals.arrived(arrivals);
+        self.listener.arrived(arrivals);
     }
 
     /// Carries out every write that waits, folds the log into the database, closes the file and ends the thread.

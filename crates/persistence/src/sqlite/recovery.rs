@@ -12,7 +12,7 @@ use reclaimer_domain::id::RunId;
 use reclaimer_domain::job::Status;
 use reclaimer_domain::ports::{
     BrokenRow, Candidate, Candidates, Flow, Outcome, Planned, RecoveryStore, Refused, Search, Seen,
-    StoreError,
+    StoreError, Taken,
 };
 use reclaimer_domain::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger};
 use reclaimer_domain::time::after;
@@ -293,7 +293,8 @@ fn apply(
     if Seen::of(&job) != planned.seen {
         return Ok(Outcome::LostRace { found: Some(job.status) });
     }
-    let excused = job.lease.as_ref().is_some_and(|lease| lease.excused);
+    let held = job.lease.clone();
+    let excused = held.as_ref().is_some_and(|lease| lease.excused);
     let entry = match job.recover(&planned.decision, run, now) {
         Ok(entry) => entry,
         Err(illegal) => return Ok(Outcome::Refused(illegal.into())),
@@ -306,6 +307,7 @@ fn apply(
     }
     if entry.kind != EventKind::NotRecovered {
         effects.now_waits(&job);
+        effects.lease_taken(&job, held, Taken::Reclaimed);
         if job.status == Status::Queued && !excused {
             effects.count(Flow { requeues: 1, ..Flow::default() }, now);
         }

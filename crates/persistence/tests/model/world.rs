@@ -16,7 +16,7 @@ use reclaimer_domain::ports::{
     RecoveryStore, Refused, Release, Renew, ReportAnswer, ReportOrder, Seen,
 };
 use reclaimer_persistence::{Durability, SqliteConfig, SqliteStore};
-use reclaimer_testkit::{RecordedArrivals, noon};
+use reclaimer_testkit::{Recorded, noon};
 
 use crate::model::{Fate, LEASE, Model, ModelJob};
 use crate::operation::{By, ByHand, End, Operation, Verdict};
@@ -55,7 +55,7 @@ impl World {
             let path = folder.path().join("model.db");
             let config =
                 SqliteConfig { durability: Durability::Normal, min_free: 0, ..SqliteConfig::at(path) };
-            SqliteStore::open(config, Arc::new(RecordedArrivals::default())).unwrap()
+            SqliteStore::open(config, Arc::new(Recorded::default())).unwrap()
         };
         let (store, other) = (open(), open());
         // One after the other: the first makes the tables.
@@ -169,7 +169,8 @@ impl World {
         let claim = Claim {
             worker: worker.clone(),
             queue: queue.clone(),
-            command: None,
+            commands: Vec::new(),
+            only: None,
             tokens: tokens.clone(),
             lease_for: LEASE_FOR,
             now: self.now,
@@ -192,7 +193,8 @@ impl World {
         let claim = |number, tokens: &Vec<LeaseToken>| Claim {
             worker: worker(number),
             queue: None,
-            command: None,
+            commands: Vec::new(),
+            only: None,
             tokens: tokens.clone(),
             lease_for: LEASE_FOR,
             now: self.now,
@@ -272,7 +274,7 @@ impl World {
             return;
         }
         let leases: Vec<LeaseToken> = indices.iter().map(|index| index.get(&self.leases).clone()).collect();
-        let order = Renew { leases: leases.clone(), lease_for: LEASE_FOR, now: self.now };
+        let order = Renew { leases: leases.clone(), named: true, lease_for: LEASE_FOR, now: self.now };
         let answer = JobStore::renew(&self.store, order).await.unwrap();
         let (mut renewed, mut lost, mut cancelled) = (Vec::new(), Vec::new(), Vec::new());
         for token in leases {

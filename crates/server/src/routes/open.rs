@@ -103,7 +103,7 @@ pub(crate) async fn open(
     let patience = want.wait + PATIENCE;
     let provisioning = async {
         if peek {
-            return app.provisioning.peek(want.queue, want.command, want.limit).await;
+            return app.provisioning.peek(want.queue, want.commands.into_iter().next(), want.limit).await;
         }
         // Whoever waits while the server ends is answered, not cut off.
         app.provisioning.open(want, &app.shutdown).await
@@ -151,7 +151,13 @@ fn want(parameters: OpenParameters, id: &RequestId) -> Result<Want, Problem> {
     if !(0.0..=longest).contains(&wait) {
         return Err(refuse("wait", &format!("0 to {longest} seconds, got {wait}")));
     }
-    Ok(Want { worker, queue, command, limit, wait: Duration::from_secs_f64(wait) })
+    Ok(Want {
+        worker,
+        queue,
+        commands: command.into_iter().collect(),
+        limit,
+        wait: Duration::from_secs_f64(wait),
+    })
 }
 
 fn handed_out(jobs: Vec<JobOnTheWire>) -> Response {

@@ -45,7 +45,8 @@ pub(super) fn claim(worker: &str, tokens: &[&str]) -> Claim {
     Claim {
         worker: text(worker),
         queue: None,
-        command: None,
+        commands: Vec::new(),
+        only: None,
         tokens: tokens.iter().map(|literal| token(literal)).collect(),
         lease_for: LEASE,
         now: noon(),
@@ -159,7 +160,7 @@ impl dyn Store + '_ {
     pub(super) async fn beat(&self, leases: &[&str], now: DateTime<Utc>) -> Renewed {
         let leases = leases.iter().map(|literal| token(literal)).collect();
         // Both this port and that of accounts have a `renew`.
-        JobStore::renew(self, Renew { leases, lease_for: LEASE, now }).await.unwrap()
+        JobStore::renew(self, Renew { leases, named: true, lease_for: LEASE, now }).await.unwrap()
     }
 
     /// Gives leases back without delay.

@@ -138,7 +138,7 @@ pub async fn a_claim_gets_what_it_is_for(rig: &dyn Rig) {
     store.add("f", job("q", "Y", 90)).await;
     let of = |queue: Option<&str>, command: Option<&str>, tokens: &[&str]| Claim {
         queue: queue.map(text),
-        command: command.map(text),
+        commands: command.map(text).into_iter().collect(),
         ..claim("w", tokens)
     };
     let next_due =

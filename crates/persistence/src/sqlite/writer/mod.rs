@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use diesel::{QueryResult, SqliteConnection};
-use reclaimer_domain::ports::{ArrivalSink, StoreError};
+use reclaimer_domain::ports::{StoreError, StoreListener};
 use tokio::sync::{mpsc, oneshot};
 
 use super::effects::{Effects, FlowMeter};
@@ -38,11 +38,11 @@ impl Writer {
     pub(crate) fn start(
         config: &SqliteConfig,
         readers: Arc<Readers>,
-        arrivals: Arc<dyn ArrivalSink>,
+        listener: Arc<dyn StoreListener>,
         flow: Arc<Mutex<FlowMeter>>,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (queue, inbox) = mpsc::channel(config.queue.max(1));
-        let thread = Thread::new(config, readers, arrivals, flow);
+        let thread = Thread::new(config, readers, listener, flow);
         let handle = std::thread::Builder::new()
             .name("reclaimer-writer".to_owned())
             .spawn(move || thread.work(inbox))?;

@@ -1,7 +1,7 @@
 use std::sync::mpsc as sync;
 
 use diesel::sql_types::BigInt;
-use reclaimer_testkit::RecordedArrivals;
+use reclaimer_testkit::Recorded;
 
 use super::*;
 use crate::sqlite::statement::prepared;
@@ -17,7 +17,7 @@ fn rig(queue: usize) -> Rig {
     let config = SqliteConfig { queue, ..SqliteConfig::at(folder.path().join("test.db")) };
     let readers = Arc::new(Readers::new(config.path.clone(), 1));
     let (writer, thread) =
-        Writer::start(&config, readers, Arc::new(RecordedArrivals::default()), Arc::default()).unwrap();
+        Writer::start(&config, readers, Arc::new(Recorded::default()), Arc::default()).unwrap();
     Rig { folder, writer, thread }
 }
 

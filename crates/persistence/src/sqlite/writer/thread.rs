@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
-use reclaimer_domain::ports::{ArrivalSink, StoreError};
+use reclaimer_domain::ports::{StoreError, StoreListener};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
@@ -29,7 +29,7 @@ pub(super) struct Thread {
     path: PathBuf,
     durability: Durability,
     readers: Arc<Readers>,
-    arrivals: Arc<dyn ArrivalSink>,
+    listener: Arc<dyn StoreListener>,
     flow: Arc<Mutex<FlowMeter>>,
     connection: Option<(SqliteConnection, Identity)>,
     /// Which files were open last.
@@ -59,14 +59,14 @@ impl Thread {
     pub(super) fn new(
         config: &SqliteConfig,
         readers: Arc<Readers>,
-        arrivals: Arc<dyn ArrivalSink>,
+        listener: Arc<dyn StoreListener>,
         flow: Arc<Mutex<FlowMeter>>,
     ) -> Self {
         Self {
             path: config.path.clone(),
             durability: config.durability,
             readers,
-            arrivals,
+            listener,
             flow,
             connection: None,
             opened: None,
@@ -145,7 +145,10 @@ impl Thread {
         // Where it is open whether the group was written, whoever waits looks for himself.
         let may_stand = matches!(outcome, Ok(()) | Err(Ended::Unknown(_)));
         if may_stand && !effects.arrivals.is_empty() {
-            self.arrivals.arrived(&effects.arrivals);
+            self.listener.arrived(&effects.arrivals);
+        }
+        if may_stand && !effects.taken.is_empty() {
+            self.listener.taken(&effects.taken);
         }
     }
 
