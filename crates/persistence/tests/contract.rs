@@ -10,7 +10,7 @@ use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
 use diesel::{Connection, RunQueryDsl, SqliteConnection};
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::ports::{Arrival, JobStore};
+use reclaimer_domain::ports::{Arrival, JobStore, TakenLease};
 use reclaimer_persistence::{SqliteConfig, SqliteStore};
 use reclaimer_testkit::contract::{Rig, Store};
 use reclaimer_testkit::{Recorded, noon, store_contract};
@@ -62,9 +62,14 @@ impl Rig for Sqlite {
     }
 
     async fn arrivals(&self) -> Vec<Arrival> {
-        // The sink is told of a group before the next one runs.
+        // The listener is told of a group before the next one runs.
         self.store.probe(noon()).await.unwrap();
         self.told.take_arrivals()
+    }
+
+    async fn taken(&self) -> Vec<TakenLease> {
+        self.store.probe(noon()).await.unwrap();
+        self.told.take_taken()
     }
 
     async fn corrupt_progress(&self, id: &JobId) {

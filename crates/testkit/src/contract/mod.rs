@@ -25,6 +25,7 @@ pub mod create;
 pub mod cycles;
 pub mod decisions;
 pub mod discovery;
+pub mod holders;
 pub mod leases;
 pub mod lists;
 pub mod reports;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::ports::{AccountStore, Arrival, JobStore, RecoveryStore};
+use reclaimer_domain::ports::{AccountStore, Arrival, JobStore, RecoveryStore, TakenLease};
 
 /// A whole store: every port that the suite is about.
 pub trait Store: JobStore + AccountStore + RecoveryStore {}
@@ -21,9 +21,12 @@ pub trait Rig: Send + Sync {
     /// Another server's store on the same data: what a second process, or the same one after a restart, would use.
     async fn another(&self) -> Arc<dyn Store>;
 
-    /// What the arrival sink of [`Rig::store`] was told since the last call. What a given answer stands for has been
-    /// told by then, also where the sink is told a little after the answer.
+    /// What the listener of [`Rig::store`] was told since the last call. What a given answer stands for has been
+    /// told by then, also where the listener is told a little after the answer.
     async fn arrivals(&self) -> Vec<Arrival>;
+
+    /// Which leases its listener was told of as taken since the last call.
+    async fn taken(&self) -> Vec<TakenLease>;
 
     /// Spoils the `progress` of a stored job, so that its row cannot be read.
     async fn corrupt_progress(&self, id: &JobId);

@@ -106,6 +106,17 @@ macro_rules! store_contract {
                 a_stranded_discovery_is_queued_again
                 a_discovery_whose_key_is_held_is_refused
             }
+            holders {
+                a_very_job_can_be_claimed
+                a_claim_of_several_commands_keeps_the_order
+                later_jobs_stand_in_nobodys_way
+                a_workers_jobs_are_known
+                a_sign_of_the_worker_alone_does_not_touch_its_jobs
+                leases_are_held_on_until_a_moment
+                a_pending_start_is_noted_and_forgotten
+                evidence_becomes_part_of_the_history
+                a_taken_lease_is_told_of
+            }
             lists {
                 a_list_is_read_part_by_part
                 a_filter_holds_in_all_its_parts
@@ -196,6 +207,7 @@ mod tests {
             include_str!("cycles.rs"),
             include_str!("decisions.rs"),
             include_str!("discovery.rs"),
+            include_str!("holders.rs"),
             include_str!("leases.rs"),
             include_str!("lists.rs"),
             include_str!("reports.rs"),
