@@ -1,0 +1,2 @@
+//! messaging
+pub mod frame;
