@@ -1,2 +1,4 @@
 //! messaging
+pub mod dialect;
 pub mod frame;
+pub mod message;

@@ -52,7 +52,7 @@ pub struct JobOnTheWire {
 }
 
 /// A lease as handed to its holder.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaseOnTheWire {
     /// What every report must name.
@@ -62,6 +62,12 @@ pub struct LeaseOnTheWire {
     pub expires_at: DateTime<Utc>,
     /// Grows with every claim of the job and never goes back, so that third stores can fence too.
     pub epoch: u64,
+}
+
+impl std::fmt::Debug for LeaseOnTheWire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LeaseOnTheWire").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
 }
 
 /// Credentials as handed to a worker that holds the lease; never a refresh token.
