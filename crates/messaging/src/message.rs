@@ -164,6 +164,11 @@ pub enum Outbound {
         /// When it ends unless renewed.
         expires_at: DateTime<Utc>,
     },
+    /// A lease from before the connection is somebody else's, or nobody's.
+    NotReattached {
+        /// Which lease.
+        lease: LeaseToken,
+    },
     /// What became of a report.
     Receipt(Receipt),
     /// The server ends.

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use reclaimer_domain::account::Account;
+use reclaimer_domain::id::JobId;
 use reclaimer_domain::name::{AccountId, ProviderId};
-use reclaimer_domain::ports::{FreshCredentials, IssueError, StoreError};
+use reclaimer_domain::ports::{FreshCredentials, IssueError, JobRead, StoreError};
 use reclaimer_domain::secret::Secret;
 use reclaimer_domain::time::after;
 use reclaimer_domain::wire::Credentials;
@@ -23,6 +24,8 @@ pub struct FreshAnswer {
     pub access_token: Secret,
     /// When it ends; `None` = not known, or never.
     pub expires_at: Option<DateTime<Utc>>,
+    /// What a new one is asked for with. Whether anybody may see it is the caller's matter.
+    pub refresh_token: Option<Secret>,
     /// Where it counts.
     pub provider: ProviderId,
 }
@@ -31,6 +34,9 @@ pub struct FreshAnswer {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialsError {
+    /// There is no such job, or it names no account.
+    #[error("there is no job `{0}` that names an account")]
+    NoAccount(JobId),
     /// There is no such account.
     #[error("there is no account `{0}`; set it with PUT /api/admin/accounts/{0}")]
     UnknownAccount(AccountId),
@@ -72,7 +78,8 @@ type Outcome = Result<FreshAnswer, CredentialsError>;
 pub(crate) struct Refreshes(Mutex<HashMap<AccountId, watch::Receiver<Option<Outcome>>>>);
 
 impl Provisioning {
-    /// Credentials of an account: the stored ones while they last, fresh ones otherwise.
+    /// Credentials of an account: the stored ones while they last, fresh ones otherwise. With a user, only if the account
+    /// is theirs.
     ///
     /// # Errors
     /// When the account is not the one that was meant, when nothing of it holds, or when the provider or the store
@@ -84,7 +91,7 @@ impl Provisioning {
         &self,
         provider: &ProviderId,
         account: &AccountId,
-        user: &str,
+        user: Option<&str>,
     ) -> Result<FreshAnswer, CredentialsError> {
         let found = self.inner.accounts.account(account).await?;
         let found = found.ok_or_else(|| CredentialsError::UnknownAccount(account.clone()))?;
@@ -92,9 +99,27 @@ impl Provisioning {
             let (account, provider) = (account.clone(), found.provider);
             return Err(CredentialsError::WrongProvider { account, provider });
         }
-        if found.user_id != user {
+        if user.is_some_and(|user| user != found.user_id) {
             return Err(CredentialsError::WrongUser(account.clone()));
         }
+        Arc::clone(&self.inner).lasting(found).await
+    }
+
+    /// Credentials of the account that a job names.
+    ///
+    /// # Errors
+    /// When there is no such job or account, when nothing of it holds, or when the provider or the store cannot help.
+    ///
+    /// # Cancel safety
+    /// As [`Self::credentials`].
+    pub async fn credentials_of_job(&self, job: &JobId) -> Result<FreshAnswer, CredentialsError> {
+        let account = match self.inner.jobs.job(job).await? {
+            Some(JobRead::Whole(found)) => found.account_id,
+            Some(JobRead::Broken(_)) | None => None,
+        };
+        let account = account.ok_or_else(|| CredentialsError::NoAccount(job.clone()))?;
+        let found = self.inner.accounts.account(&account).await?;
+        let found = found.ok_or(CredentialsError::UnknownAccount(account))?;
         Arc::clone(&self.inner).lasting(found).await
     }
 }
@@ -197,6 +222,7 @@ impl Inner {
         let answer = FreshAnswer {
             access_token: fresh.access_token.clone(),
             expires_at: fresh.access_token_expires_at,
+            refresh_token: Some(fresh.refresh_token.clone().unwrap_or_else(|| token.clone())),
             provider,
         };
         match self.save(id, &token, &fresh).await {
@@ -300,6 +326,7 @@ fn stored(account: &Account) -> Option<FreshAnswer> {
     Some(FreshAnswer {
         access_token: account.access_token.clone()?,
         expires_at: account.access_token_expires_at,
+        refresh_token: account.refresh_token.clone(),
         provider: account.provider.clone(),
     })
 }

@@ -92,7 +92,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let detail = error.to_string();
         if error.is_transient() {
-            let retry_after = HeaderValue::from(retry_after(&error).as_secs());
+            let retry_after = HeaderValue::from(error.retry_after().as_secs());
             return Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), detail)
                 .with(header::RETRY_AFTER, retry_after);
         }
@@ -100,14 +100,6 @@ impl From<StoreError> for Problem {
         error!(area = "JOB-MANAGER", code = error.code(), cause, "{error}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.code(), detail)
     }
-}
-
-/// When to ask again after a store's failure.
-pub(crate) fn retry_after(error: &StoreError) -> std::time::Duration {
-    std::time::Duration::from_secs(match error {
-        StoreError::Busy { .. } | StoreError::Closing => 1,
-        _ => 5,
-    })
 }
 
 impl From<Refused> for Problem {

@@ -1,6 +1,7 @@
 //! How a store fails.
 
 use std::error::Error;
+use std::time::Duration;
 
 /// The boxed cause of a store's failure; never shown in an answer, only in logs.
 pub type Cause = Box<dyn Error + Send + Sync>;
@@ -86,6 +87,19 @@ impl StoreError {
             | Self::Closing => true,
             Self::Failed { .. } => false,
         }
+    }
+
+    /// When to ask again, where that can help.
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Busy { .. } | Self::Closing => 1,
+            Self::Unavailable { .. }
+            | Self::LowSpace { .. }
+            | Self::OutcomeUnknown { .. }
+            | Self::MigrationNeeded { .. }
+            | Self::Failed { .. } => 5,
+        })
     }
 
     /// Every code, for the reference page.

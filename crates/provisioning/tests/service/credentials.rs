@@ -31,7 +31,7 @@ async fn expired(rig: &Rig) -> Account {
 }
 
 async fn ask(rig: &Rig, account: &Account) -> String {
-    let fresh = rig.provisioning.credentials(&account.provider, &account.id, "u").await.unwrap();
+    let fresh = rig.provisioning.credentials(&account.provider, &account.id, Some("u")).await.unwrap();
     fresh.access_token.expose().to_owned()
 }
 

@@ -56,7 +56,8 @@ pub(crate) async fn refresh_token(
     Body(request): Body<RefreshRequest>,
 ) -> Result<axum::Json<FreshCredentials>, Problem> {
     let RefreshRequest { provider_id, account_id, user_id } = request;
-    let fresh = app.provisioning.credentials(&provider_id, &account_id, &user_id).await.map_err(problem)?;
+    let fresh =
+        app.provisioning.credentials(&provider_id, &account_id, Some(&user_id)).await.map_err(problem)?;
     Ok(axum::Json(FreshCredentials {
         success: true,
         access_token: fresh.access_token.expose().to_owned(),
@@ -68,7 +69,9 @@ pub(crate) async fn refresh_token(
 
 fn problem(error: CredentialsError) -> Problem {
     let (status, code) = match &error {
-        CredentialsError::UnknownAccount(_) => (StatusCode::NOT_FOUND, code::UNKNOWN_ACCOUNT),
+        CredentialsError::UnknownAccount(_) | CredentialsError::NoAccount(_) => {
+            (StatusCode::NOT_FOUND, code::UNKNOWN_ACCOUNT)
+        }
         CredentialsError::WrongProvider { .. } => (StatusCode::UNPROCESSABLE_ENTITY, code::WRONG_PROVIDER),
         CredentialsError::WrongUser(_) => (StatusCode::UNPROCESSABLE_ENTITY, code::WRONG_USER),
         CredentialsError::NotValid(_) => (StatusCode::CONFLICT, code::ACCOUNT_NOT_VALID),

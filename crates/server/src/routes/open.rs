@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::panic_text;
 use crate::code;
 use crate::extract::Parameters;
-use crate::problem::{Problem, ProblemDocument, retry_after};
+use crate::problem::{Problem, ProblemDocument};
 use crate::request_id::RequestId;
 use crate::state::App;
 
@@ -173,7 +173,7 @@ fn failed(app: &App, id: RequestId, error: &StoreError) -> Response {
         cause,
         "job provisioning failed: {error}"
     );
-    failure(app, id, error.code(), error.to_string(), error.is_transient(), retry_after(error))
+    failure(app, id, error.code(), error.to_string(), error.is_transient(), error.retry_after())
 }
 
 fn failure(

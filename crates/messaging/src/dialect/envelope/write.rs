@@ -97,6 +97,9 @@ impl Envelope {
                 let payload = Reattached { lease: lease.expose(), job_id: job, expires_at: *expires_at };
                 frame.put(&self.peer, "message", "reattached", payload);
             }
+            Outbound::NotReattached { lease } => {
+                frame.put(&self.peer, "message", "lost", json!({ "lease": lease.expose() }));
+            }
             Outbound::Receipt(receipt) => frame.receipt(receipt),
             Outbound::Shutdown { reason } => {
                 frame.command("SHUTDOWN", json!({ "type": "SHUTDOWN", "reason": reason }));

@@ -103,6 +103,7 @@ impl Flat {
             | Outbound::CancelJob { .. }
             | Outbound::LeaseLost { .. }
             | Outbound::Reattached { .. }
+            | Outbound::NotReattached { .. }
             | Outbound::Receipt(_)
             | Outbound::Shutdown { .. } => return false,
         }

@@ -1,0 +1,145 @@
+//! What a session wants done, and why it ends.
+
+use reclaimer_domain::id::JobId;
+use reclaimer_domain::job::LeaseToken;
+use reclaimer_domain::job::report::Report;
+use reclaimer_domain::name::WorkerId;
+use reclaimer_domain::ports::{Renewed, ReportAnswer, StoreError, Taken};
+use reclaimer_domain::wire::JobOnTheWire;
+use reclaimer_provisioning::Want;
+use serde_json::Value;
+
+use crate::message::{Fresh, Outbound, RefreshRequest};
+
+/// What a session wants done.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Say this.
+    Send(Outbound),
+    /// Lease jobs; answered by [`Done::Claimed`].
+    Claim {
+        /// Repeated in an answer that is an error.
+        request_id: Option<String>,
+        /// What is wanted.
+        want: Want,
+    },
+    /// Lease one very job; answered by [`Done::Took`].
+    Take(JobId),
+    /// Apply a report; answered by [`Done::Reported`], in the order of the reports.
+    Report {
+        /// The report.
+        report: Box<Report>,
+        /// How its receipt names it.
+        subject: Subject,
+    },
+    /// Get credentials; answered by [`Done::Refreshed`].
+    Refresh(RefreshRequest),
+    /// Renew leases because their worker lives; answered by [`Done::Kept`].
+    Keep(Vec<LeaseToken>),
+    /// See which of these leases are still held; answered by [`Done::Reattached`].
+    Reattach(Vec<LeaseToken>),
+    /// See what the peer's process holds from before; answered by [`Done::Adopted`].
+    Adopt(WorkerId),
+    /// Give leases back, at nobody's cost.
+    Release {
+        /// Which.
+        leases: Vec<LeaseToken>,
+        /// Why.
+        reason: String,
+    },
+    /// Keep evidence about a job.
+    Testify {
+        /// Which job.
+        job: JobId,
+        /// What its worker logged.
+        detail: Value,
+    },
+    /// End.
+    Close(Closed),
+}
+
+/// How a receipt names the report it is for: as the report named it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Subject {
+    pub(crate) task: Option<String>,
+    pub(crate) lease: Option<String>,
+}
+
+/// What became of an effect.
+#[derive(Debug)]
+pub(crate) enum Done {
+    Claimed {
+        request_id: Option<String>,
+        limit: u32,
+        outcome: Result<Vec<JobOnTheWire>, StoreError>,
+    },
+    Took(Result<Option<JobOnTheWire>, StoreError>),
+    Reported {
+        subject: Subject,
+        held: Option<LeaseToken>,
+        outcome: Result<ReportAnswer, StoreError>,
+    },
+    Refreshed {
+        request: RefreshRequest,
+        outcome: Result<Fresh, String>,
+    },
+    Kept(Result<Renewed, StoreError>),
+    Reattached {
+        asked: Vec<LeaseToken>,
+        outcome: Result<Renewed, StoreError>,
+    },
+    Adopted(Vec<(JobId, LeaseToken)>),
+    /// Nothing to say about it.
+    Nothing,
+}
+
+/// What others ask of a session.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Take no more jobs.
+    Pause,
+    /// Take jobs again.
+    Resume,
+    /// Start this job, if it still waits.
+    Offer(JobId),
+    /// These leases of another connection of the same worker are this one's now.
+    Inherit(Vec<(JobId, LeaseToken)>),
+    /// A lease was taken from its holder.
+    Taken {
+        /// The job it held.
+        job: JobId,
+        /// Which.
+        token: LeaseToken,
+        /// Why.
+        why: Taken,
+    },
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Closed {
+    /// The peer closed the connection.
+    #[error("the peer closed the connection")]
+    Peer,
+    /// The peer said that it leaves, and left.
+    #[error("the worker left in order")]
+    Left,
+    /// Nothing valid was heard since the connection was made.
+    #[error("nothing valid was heard since the connection was made")]
+    Mute,
+    /// Nothing was heard for too long.
+    #[error("nothing was heard for too long")]
+    Silent,
+    /// Too much of what was heard was no message.
+    #[error("too much of what was heard was no message: {0}")]
+    Rubbish(&'static str),
+    /// The peer takes nothing in.
+    #[error("the peer takes nothing in")]
+    Stalled,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// The server ends.
+    #[error("the server ends")]
+    ServerEnds,
+}

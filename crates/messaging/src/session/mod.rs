@@ -1,0 +1,14 @@
+//! One connection with one peer: what is said, what is owed, and what happens to its jobs when it ends.
+//!
+//! [`core::Core`] is the protocol itself: pure, it takes what was heard and the time, and answers with effects. `run`
+//! carries the effects out.
+
+mod core;
+mod effect;
+mod outbox;
+mod refreshes;
+mod run;
+
+pub(crate) use self::core::{Core, Peer, Settings};
+pub(crate) use effect::{Closed, Command};
+pub(crate) use run::{Context, Ended, run};
