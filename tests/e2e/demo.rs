@@ -45,5 +45,12 @@ async fn a_target_that_is_none_is_refused() -> Result<()> {
     assert!(complaint.contains("http or https"), "{complaint}");
     let complaint = reclaimer(folder.path(), &[], &["demo", "--path", "nowhere"]).await?.complaint(1);
     assert!(complaint.contains("cannot walk nowhere"), "{complaint}");
+    std::fs::write(folder.path().join("file"), "text")?;
+    let complaint = reclaimer(folder.path(), &[], &["demo", "--path", "file"]).await?.complaint(1);
+    assert!(complaint.contains("cannot walk file: it is no folder"), "{complaint}");
+    // Port 1 is nobody's: there is nothing to crawl, and no hour of failed visits is needed to find out.
+    let words = ["demo", "--target", "http://127.0.0.1:1/", "--chaos", "0"];
+    let complaint = reclaimer(folder.path(), &[], &words).await?.complaint(1);
+    assert!(complaint.contains("cannot crawl http://127.0.0.1:1/"), "{complaint}");
     Ok(())
 }

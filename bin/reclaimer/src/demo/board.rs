@@ -116,9 +116,8 @@ impl Board {
             table.add_row([what.to_owned(), how_many]);
         }
         self.line(&table.to_string());
-        let finished_once = ledger.doubled == 0 && ledger.ended_otherwise == 0;
-        let left = ledger.jobs - ledger.finished - ledger.set_aside;
-        self.check(finished_once, "each page was crawled exactly once as far as the job table is concerned");
+        let left = ledger.left();
+        self.check(ledger.holds(), "each page was crawled exactly once as far as the job table is concerned");
         self.check(left == 0, &format!("nothing was lost: {left} jobs are left over"));
     }
 

@@ -77,12 +77,14 @@ impl Ledger {
         ledger
     }
 
-    /// Whether every page has one job, every job one end, and nothing is left over.
+    /// Jobs that were not finished, those set aside for a person among them.
+    pub(super) fn left(&self) -> u64 {
+        self.jobs - self.finished
+    }
+
+    /// Whether every page has one job, and every job was finished, once.
     pub(super) fn holds(&self) -> bool {
-        self.jobs > 0
-            && self.doubled == 0
-            && self.ended_otherwise == 0
-            && self.finished + self.set_aside == self.jobs
+        self.jobs > 0 && self.left() == 0 && self.doubled == 0 && self.ended_otherwise == 0
     }
 }
 
@@ -121,5 +123,18 @@ mod tests {
         );
         assert!(!Ledger::of(&[(job("/a", "finished"), twice)]).holds());
         assert!(!Ledger::of(&[(job("/a", "running"), kinds(&["created", "claimed"]))]).holds());
+    }
+
+    #[test]
+    fn a_page_that_was_set_aside_or_never_done_does_not_hold() {
+        let done = (job("/a", "finished"), kinds(&["created", "claimed", "finished"]));
+        let aside = (job("/b", "quarantined"), kinds(&["created", "claimed", "failed", "quarantined"]));
+        let waits = (job("/b", "queued"), kinds(&["created"]));
+        for other in [aside, waits] {
+            let ledger = Ledger::of(&[done.clone(), other]);
+            assert!(!ledger.holds());
+            assert_eq!(ledger.left(), 1);
+        }
+        assert!(Ledger::of(&[done]).holds());
     }
 }

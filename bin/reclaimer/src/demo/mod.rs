@@ -10,10 +10,10 @@ mod fleet;
 mod ledger;
 mod process;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rand::RngExt;
 use serde_json::json;
 use url::Url;
@@ -66,6 +66,8 @@ fn rate(text: &str) -> Result<f64, String> {
 const LEASE: Duration = Duration::from_secs(2);
 /// How often the board looks at the server.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// A target that takes longer than this to answer is not crawled.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// What is crawled: the first job.
 struct Target {
@@ -75,21 +77,33 @@ struct Target {
 }
 
 impl Target {
-    fn of(args: &Args, server: &Url) -> Result<Self> {
+    /// What was asked for, if anything was; refused at once when there is nothing to crawl.
+    async fn asked_for(args: &Args) -> Result<Option<Self>> {
         if let Some(folder) = &args.path {
-            let root = folder.canonicalize().with_context(|| format!("cannot walk {}", folder.display()))?;
-            let root = root.to_str().context("the folder's path is not valid UTF-8")?.to_owned();
-            return Ok(Self { command: crawler::FOLDER, full_path: ".".to_owned(), root });
+            return Self::folder(folder).map(Some);
         }
-        let root = match &args.target {
-            Some(target) => target.clone(),
-            None => server.join(crate::docs_site::ROOT)?,
-        };
+        let Some(root) = &args.target else { return Ok(None) };
         if root.cannot_be_a_base() || !["http", "https"].contains(&root.scheme()) {
             bail!("a target is an http or https address, e.g. http://127.0.0.1:8000/");
         }
+        let answer =
+            reqwest::Client::builder().timeout(ANSWER_WITHIN).build()?.get(root.clone()).send().await;
+        let answer =
+            answer.and_then(reqwest::Response::error_for_status).map_err(reqwest::Error::without_url);
+        answer.with_context(|| format!("cannot crawl {root}"))?;
+        Ok(Some(Self::site(root)))
+    }
+
+    fn folder(folder: &Path) -> Result<Self> {
+        let root = folder.canonicalize().with_context(|| format!("cannot walk {}", folder.display()))?;
+        ensure!(root.is_dir(), "cannot walk {}: it is no folder", folder.display());
+        let root = root.to_str().context("the folder's path is not valid UTF-8")?.to_owned();
+        Ok(Self { command: crawler::FOLDER, full_path: ".".to_owned(), root })
+    }
+
+    fn site(root: &Url) -> Self {
         let full_path = root[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
-        Ok(Self { command: crawler::PAGE, full_path, root: root.to_string() })
+        Self { command: crawler::PAGE, full_path, root: root.to_string() }
     }
 }
 
@@ -100,13 +114,17 @@ const PAGE_RULES: &str = "group = []\nproject = [\"CRAWL_PAGE\"]\n";
 
 /// Runs the demo; false when the proof does not hold.
 pub(crate) async fn run(args: Args) -> Result<bool> {
+    let target = Target::asked_for(&args).await?;
     let temporary = tempfile::tempdir().context("cannot make a temporary folder")?;
     let folder = args.keep.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let rules = if args.path.is_some() { FOLDER_RULES } else { PAGE_RULES };
     let server = ServerProcess::start(folder, &settings(rules)).await?;
     let api = Api::new(&server)?;
-    let target = Target::of(&args, &server.base)?;
+    let target = match target {
+        Some(target) => target,
+        None => Target::site(&server.base.join(crate::docs_site::ROOT)?),
+    };
 
     let mut board = Board::new(&server.base, &target.root);
     api.create(&json!({
