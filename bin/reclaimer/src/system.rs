@@ -1,10 +1,13 @@
 //! What only the real system has: its clock, its randomness, its signals.
 
+use std::os::fd::AsFd;
+
 use chrono::{DateTime, Utc};
 use rand::rngs::{StdRng, SysRng};
 use rand::{SeedableRng, TryRng};
 use reclaimer_domain::ports::Clock;
 use sha2::{Digest, Sha256};
+use tokio::net::unix::pipe::Receiver;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The system's clock.
@@ -51,17 +54,31 @@ pub(crate) fn random_bytes() -> anyhow::Result<[u8; 32]> {
     Ok(bytes)
 }
 
-/// The signals that ask for the end.
+/// What asks for the end.
 #[derive(Debug)]
 pub(crate) struct EndSignals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Option<Signal>,
+    leash: Option<Receiver>,
 }
 
 impl EndSignals {
-    /// Listens from now on.
-    pub(crate) fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    /// Listens from now on. `leashed` says that standard input is a pipe which nobody writes to: it closes when the
+    /// process ends that started this one, however that ends.
+    pub(crate) fn listen(leashed: bool) -> std::io::Result<Self> {
+        let leash = leashed.then(|| std::io::stdin().as_fd().try_clone_to_owned()).transpose()?;
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: None,
+            leash: leash.map(Receiver::from_owned_fd).transpose()?,
+        })
+    }
+
+    /// Listens to the end of its terminal as well.
+    pub(crate) fn and_hangup(self) -> std::io::Result<Self> {
+        Ok(Self { hangup: Some(signal(SignalKind::hangup())?), ..self })
     }
 
     /// The next of them.
@@ -69,6 +86,27 @@ impl EndSignals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            () = hung_up(&mut self.hangup) => "SIGHUP",
+            () = let_go(&self.leash) => "the end of standard input",
+        }
+    }
+}
+
+async fn hung_up(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => drop(hangup.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn let_go(leash: &Option<Receiver>) {
+    let Some(leash) = leash else { return std::future::pending().await };
+    let mut ignored = [0; 64];
+    while leash.readable().await.is_ok() {
+        match leash.try_read(&mut ignored) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => return,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 pub(crate) use program::{Ran, reclaimer};
-pub(crate) use server::{Answer, Server, Setup};
+pub(crate) use server::{Answer, Server, Setup, binary};
 pub(crate) use sqlite::{query, run_sql};
 
 /// No wait for something that must happen takes longer than this, on the slowest machine.

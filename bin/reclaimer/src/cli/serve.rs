@@ -21,13 +21,16 @@ pub(super) struct Args {
     /// Where to listen: IP:PORT or unix:PATH; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<String>,
+    /// End when standard input closes: whoever started this server has ended
+    #[arg(long, hide = true)]
+    leashed: bool,
 }
 
 /// Serves until SIGTERM or SIGINT; a second one ends without waiting.
 pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let settings = load(&Flags { listen: args.listen, ..common.flags() })?.settings;
     logging::start(&settings);
-    let mut signals = EndSignals::listen()?;
+    let mut signals = EndSignals::listen(args.leashed)?;
     let data = DataDir::take(&settings.server.data_dir)?;
     let auth = auth(&settings, &data)?;
     let own_uid = nix::unistd::geteuid().as_raw();

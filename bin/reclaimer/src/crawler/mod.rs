@@ -18,7 +18,7 @@ use rand::RngExt;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::system::Seed;
+use crate::system::{EndSignals, Seed};
 use api::{Api, Reported};
 use visit::Visited;
 
@@ -55,23 +55,29 @@ pub(crate) struct Args {
     /// Report nothing that was found; the same as SIGUSR1 while running
     #[arg(long)]
     no_areas: bool,
+    /// End when standard input closes: whoever started this crawler has ended
+    #[arg(long, hide = true)]
+    leashed: bool,
 }
 
-/// Takes and visits until SIGTERM or the server is gone.
+/// Takes and visits until it is told to end or the server is gone.
 pub(crate) async fn run(args: Args) -> Result<()> {
+    let mut signals = EndSignals::listen(args.leashed)?;
+    tokio::select! {
+        gone = crawl(args) => gone,
+        _ = signals.next() => Ok(()),
+    }
+}
+
+async fn crawl(args: Args) -> Result<()> {
     let token = std::fs::read_to_string(&args.token_file)
         .with_context(|| format!("cannot read the worker token from {}", args.token_file.display()))?;
     let api = Api::new(args.server.clone(), token.trim().to_owned(), args.worker.clone())?;
     let mut rng = Seed::from(args.seed).generator(&args.worker);
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let silent = Arc::new(AtomicBool::new(args.no_areas));
     listen_for_silence(Arc::clone(&silent))?;
     loop {
-        let jobs = tokio::select! {
-            jobs = api.open(QUEUE) => jobs?,
-            _ = terminated.recv() => return Ok(()),
-        };
-        for job in jobs {
+        for job in api.open(QUEUE).await? {
             let confused = rng.random_bool(args.confusion.clamp(0.0, 1.0));
             let cut = confused && rng.random_bool(0.5);
             visit_one(&api, &job, &args, silent.load(Ordering::Relaxed), confused.then_some(cut)).await?;

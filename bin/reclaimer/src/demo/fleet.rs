@@ -73,7 +73,9 @@ impl Fleet {
             .args(["--confusion", &self.orders.confusion.to_string()])
             .args(["--seed", &self.orders.seed.to_string()])
             .args(self.silent.then_some("--no-areas"))
-            .stdin(Stdio::null())
+            // The pipe closes with the demo, however it ends, and so does the crawler.
+            .arg("--leashed")
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0)

@@ -16,10 +16,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use rand::RngExt;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::crawler;
-use crate::system::Seed;
+use crate::system::{EndSignals, Seed};
 use api::Api;
 use board::Board;
 use fleet::{Fleet, News};
@@ -112,20 +113,30 @@ const FOLDER_RULES: &str = "group = [\"LIST_FOLDER\"]\nproject = [\"READ_FILE\"]
 /// Which job a page asks for.
 const PAGE_RULES: &str = "group = []\nproject = [\"CRAWL_PAGE\"]\n";
 
-/// Runs the demo; false when the proof does not hold.
+/// Runs the demo; false when the proof does not hold. A signal ends it in order, a second one at once.
 pub(crate) async fn run(args: Args) -> Result<bool> {
-    let target = Target::asked_for(&args).await?;
+    let mut signals = EndSignals::listen(false)?.and_hangup()?;
+    let stop = CancellationToken::new();
+    let mut shown = Box::pin(show(args, stop.clone()));
+    loop {
+        tokio::select! {
+            shown = &mut shown => return shown,
+            signal = signals.next() => {
+                ensure!(!stop.is_cancelled(), "ended at once by a second signal, {signal}");
+                stop.cancel();
+            }
+        }
+    }
+}
+
+async fn show(args: Args, stop: CancellationToken) -> Result<bool> {
     let temporary = tempfile::tempdir().context("cannot make a temporary folder")?;
     let folder = args.keep.as_deref().unwrap_or(temporary.path());
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let rules = if args.path.is_some() { FOLDER_RULES } else { PAGE_RULES };
-    let server = ServerProcess::start(folder, &settings(rules)).await?;
-    let api = Api::new(&server)?;
-    let target = match target {
-        Some(target) => target,
-        None => Target::site(&server.base.join(crate::docs_site::ROOT)?),
+    let (server, target) = tokio::select! {
+        begun = begin(&args, folder) => begun?,
+        () = stop.cancelled() => bail!("interrupted before the server was up"),
     };
-
+    let api = Api::new(&server)?;
     let mut board = Board::new(&server.base, &target.root);
     api.create(&json!({
         "queue": crawler::QUEUE, "command": target.command, "fullPath": target.full_path,
@@ -143,7 +154,7 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
     for _ in 0..args.crawlers {
         fleet.hire()?;
     }
-    let interrupted = crawl(&args, &api, &mut fleet, &mut board).await?;
+    let interrupted = crawl(&args, &api, &mut fleet, &mut board, &stop).await?;
     fleet.dismiss().await;
     let ledger = Ledger::read(&api).await?;
     server.stop().await?;
@@ -152,6 +163,19 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
         bail!("interrupted before every job was finished");
     }
     Ok(ledger.holds())
+}
+
+/// Finds out what there is to crawl, and starts the server.
+async fn begin(args: &Args, folder: &Path) -> Result<(ServerProcess, Target)> {
+    let target = Target::asked_for(args).await?;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let rules = if args.path.is_some() { FOLDER_RULES } else { PAGE_RULES };
+    let server = ServerProcess::start(folder, &settings(rules)).await?;
+    let target = match target {
+        Some(target) => target,
+        None => Target::site(&server.base.join(crate::docs_site::ROOT)?),
+    };
+    Ok((server, target))
 }
 
 /// The server's settings: short leases and quick looks, so that a demo takes a minute and not an hour.
@@ -165,12 +189,18 @@ fn settings(rules: &str) -> String {
 }
 
 /// Lets the crawlers work and disturbs them, until every job has come to its end. True when a person interrupted.
-async fn crawl(args: &Args, api: &Api, fleet: &mut Fleet, board: &mut Board) -> Result<bool> {
+async fn crawl(
+    args: &Args,
+    api: &Api,
+    fleet: &mut Fleet,
+    board: &mut Board,
+    stop: &CancellationToken,
+) -> Result<bool> {
     let mut chaos = Seed::from(args.seed).generator("chaos");
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(true),
+            () = stop.cancelled() => return Ok(true),
             news = fleet.news() => {
                 board.tell(&news);
                 match news {

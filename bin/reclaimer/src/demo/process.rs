@@ -39,7 +39,9 @@ impl ServerProcess {
             .arg("--data")
             .arg(&data)
             .args(["--listen", "127.0.0.1:0"])
-            .stdin(Stdio::null())
+            // The pipe closes with the demo, however it ends, and so does the server.
+            .arg("--leashed")
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
             // Ctrl-C in the terminal is for the demo, which then ends its server in order.
