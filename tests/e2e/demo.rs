@@ -114,3 +114,19 @@ async fn a_demo_that_is_killed_leaves_nobody_behind() -> Result<()> {
     demo.kill().await?;
     until("its processes to end", async || Ok((processes_in(&at)? == 0).then_some(()))).await
 }
+
+#[tokio::test]
+async fn a_folder_that_was_used_before_is_refused() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::create_dir_all(folder.path().join("tree/below"))?;
+    let words = ["demo", "--path", "tree", "--chaos", "0", "--pace", "10ms", "--keep", "kept"];
+    reclaimer(folder.path(), &[], &words).await?.expect(0);
+    let complaint = reclaimer(folder.path(), &[], &words).await?.complaint(1);
+    assert!(complaint.contains("kept holds an earlier demo"), "{complaint}");
+    // Settings that lie where the demo would write its own are somebody's.
+    std::fs::write(folder.path().join("reclaimer.toml"), "[log]\n")?;
+    let words = ["demo", "--path", "tree", "--keep", "."];
+    reclaimer(folder.path(), &[], &words).await?.complaint(1);
+    assert_eq!(std::fs::read_to_string(folder.path().join("reclaimer.toml"))?, "[log]\n");
+    Ok(())
+}

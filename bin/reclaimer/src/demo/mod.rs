@@ -169,6 +169,14 @@ async fn show(args: Args, stop: CancellationToken) -> Result<bool> {
 async fn begin(args: &Args, folder: &Path) -> Result<(ServerProcess, Target)> {
     let target = Target::asked_for(args).await?;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let used = ["data", "reclaimer.toml"].into_iter().find(|name| folder.join(name).exists());
+    if let Some(used) = used {
+        // A table with the jobs of two demos would prove nothing of either.
+        let folder = folder.display();
+        bail!(
+            "{folder} holds an earlier demo, or something else of yours: `{used}` is there; name another folder"
+        );
+    }
     let rules = if args.path.is_some() { FOLDER_RULES } else { PAGE_RULES };
     let server = ServerProcess::start(folder, &settings(rules)).await?;
     let target = match target {

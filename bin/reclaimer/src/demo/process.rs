@@ -28,9 +28,6 @@ impl ServerProcess {
         let (config, data) = (folder.join("reclaimer.toml"), folder.join("data"));
         std::fs::write(&config, settings).with_context(|| format!("cannot write {}", config.display()))?;
         let listen = data.join("listen");
-        if listen.exists() {
-            std::fs::remove_file(&listen).with_context(|| format!("cannot remove {}", listen.display()))?;
-        }
         let log = std::fs::File::create(folder.join("server.log"))?;
         let mut child = Command::new(std::env::current_exe()?)
             .arg("serve")
