@@ -63,28 +63,63 @@ async fn a_deleted_file_is_missed_and_welcomed_back() -> Result<()> {
     assert_works(&server).await
 }
 
+/// Stops the server and starts it again on a file that it may only read.
+async fn restart_read_only(folder: &Path, server: Server) -> Result<Server> {
+    assert!(server.stop().await?.success());
+    // Root writes to read-only files as well, so the server runs as somebody else.
+    let root = nix::unistd::geteuid().is_root();
+    let setup = Setup { uid: root.then_some(65_534), ..Setup::default() };
+    if root {
+        give_away(folder, 65_534)?;
+    }
+    fs::set_permissions(folder.join("data/reclaimer.db"), Permissions::from_mode(0o444))?;
+    Server::start(folder, &setup).await
+}
+
 #[tokio::test]
 async fn a_read_only_file_is_said_and_heals() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path(), &Setup::default()).await?;
     server.create(json!({ "command": "X" })).await?;
-    assert!(server.stop().await?.success());
-
-    // Root writes to read-only files as well, so the server runs as somebody else.
-    let root = nix::unistd::geteuid().is_root();
-    let setup = Setup { uid: root.then_some(65_534), ..Setup::default() };
-    if root {
-        give_away(folder.path(), 65_534)?;
-    }
-    let path = folder.path().join("data/reclaimer.db");
-    fs::set_permissions(&path, Permissions::from_mode(0o444))?;
-    let server = Server::start(folder.path(), &setup).await?;
+    let server = restart_read_only(folder.path(), server).await?;
     assert_cannot_provision(&server, "not writable").await?;
     let list = server.admin(Method::GET, "/api/jobs", None).await?.expect(200);
     assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "what is there can still be read");
-    fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    fs::set_permissions(server.database(), Permissions::from_mode(0o600))?;
     wait_until_ready(&server).await?;
     assert_works(&server).await
+}
+
+#[tokio::test]
+async fn a_read_only_file_is_said_where_no_job_waits() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::default()).await?;
+    let server = restart_read_only(folder.path(), server).await?;
+    assert_said_while_idle(&server, folder.path(), "not writable").await?;
+    fs::set_permissions(server.database(), Permissions::from_mode(0o600))?;
+    assert_heals_while_idle(&server, folder.path()).await
+}
+
+/// A worker that finds nothing is told, again and again, that nothing could be given to it; the log says it once.
+async fn assert_said_while_idle(server: &Server, folder: &Path, message: &str) -> Result<()> {
+    for _ in 0..3 {
+        assert_cannot_provision(server, message).await?;
+    }
+    assert_eq!(log_lines(folder, "the database cannot be written")?, 1);
+    assert_eq!(log_lines(folder, "the database is back")?, 0);
+    Ok(())
+}
+
+async fn assert_heals_while_idle(server: &Server, folder: &Path) -> Result<()> {
+    wait_until_ready(server).await?;
+    assert_eq!(server.open("w", 1, 0).await?.len(), 0);
+    assert_eq!(log_lines(folder, "the database is back")?, 1);
+    Ok(())
+}
+
+fn log_lines(folder: &Path, what: &str) -> Result<usize> {
+    let log = fs::read_to_string(folder.join("err.log"))?;
+    Ok(log.lines().filter(|line| line.contains(what)).count())
 }
 
 /// Gives a folder and everything in it to another user.
@@ -98,23 +133,26 @@ fn give_away(path: &Path, uid: u32) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_full_disk_is_said_and_heals() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let data = folder.path().join("data");
+/// A server whose data folder is a small disk of its own: a tmpfs in its own mount namespace, with its own user namespace
+/// where the test is not run by root.
+async fn on_a_small_disk(folder: &Path) -> Result<Server> {
+    let data = folder.join("data");
     fs::create_dir(&data)?;
     fs::set_permissions(&data, Permissions::from_mode(0o700))?;
-    // A small disk of the server's own: a tmpfs in its own mount namespace, with its own user namespace where the test
-    // is not run by root.
     let script = "mount -t tmpfs -o size=4m,mode=0700 tmpfs \"$0\" && exec \"$@\"";
     let mut before: Vec<std::ffi::OsString> = vec!["unshare".into(), "--mount".into()];
     if !nix::unistd::geteuid().is_root() {
         before.extend(["--user".into(), "--map-root-user".into()]);
     }
-    before.extend(["sh".into(), "-c".into(), script.into(), data.clone().into_os_string()]);
+    before.extend(["sh".into(), "-c".into(), script.into(), data.into_os_string()]);
     let config = "[database]\nmin_free = \"0B\"\n".to_owned();
-    let setup = Setup { before, config, own_mounts: true, ..Setup::default() };
-    let server = &Server::start(folder.path(), &setup).await?;
+    Server::start(folder, &Setup { before, config, own_mounts: true, ..Setup::default() }).await
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_and_heals() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = &on_a_small_disk(folder.path()).await?;
     server.create(json!({ "command": "X" })).await?;
 
     let ballast = server.data.join("ballast");
@@ -130,6 +168,21 @@ async fn a_full_disk_is_said_and_heals() -> Result<()> {
     let left = server.admin(Method::GET, "/api/jobs?status=queued", None).await?.expect(200);
     assert_eq!(left["items"].as_array().map(Vec::len), Some(1), "nothing was lost");
     assert_works(server).await
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_where_no_job_waits() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = &on_a_small_disk(folder.path()).await?;
+    let ballast = server.data.join("ballast");
+    fill(&ballast)?;
+    until("the disk to be noticed", async || {
+        Ok((server.ask(Method::GET, "/readyz", None, None).await?.status == 503).then_some(()))
+    })
+    .await?;
+    assert_said_while_idle(server, folder.path(), "disk full").await?;
+    fs::remove_file(&ballast)?;
+    assert_heals_while_idle(server, folder.path()).await
 }
 
 /// Fills the disk to the last byte.

@@ -2,22 +2,25 @@
 
 use std::panic::AssertUnwindSafe;
 
-use diesel::SqliteConnection;
+use diesel::{QueryResult, SqliteConnection};
 use tracing::error;
 
 use super::operation::{Ended, Fate, Operation, Ran, Settle};
 use crate::sqlite::effects::Effects;
 use crate::sqlite::statement::prepared;
 
-/// Runs every operation in one transaction and commits it.
+/// Runs every operation in one transaction and commits it. A commit of operations that changed nothing writes nothing,
+/// and so says nothing of whether the database can be written; with `prove` the group writes in any case.
 pub(super) fn run_group(
     conn: &mut SqliteConnection,
     operations: impl Iterator<Item = Box<dyn Operation>>,
     effects: &mut Effects,
+    prove: bool,
 ) -> (Vec<Settle>, Result<(), Ended>) {
-    if let Err(error) = prepared!("BEGIN IMMEDIATE").run(conn) {
+    if let Err(error) = begin(conn, prove) {
         let ended = Ended::of("begin a transaction", error);
         operations.for_each(|operation| operation.refuse(ended.error()));
+        drop(prepared!("ROLLBACK").run(conn));
         return (Vec::new(), Err(ended));
     }
     let mut settles = Vec::new();
@@ -44,6 +47,17 @@ pub(super) fn run_group(
         drop(prepared!("ROLLBACK").run(conn));
     }
     (settles, outcome)
+}
+
+fn begin(conn: &mut SqliteConnection, prove: bool) -> QueryResult<()> {
+    prepared!("BEGIN IMMEDIATE").run(conn)?;
+    if prove {
+        prepared!(
+            "INSERT INTO probe (name, at) VALUES ('writer', '') ON CONFLICT (name) DO UPDATE SET at = excluded.at"
+        )
+        .run(conn)?;
+    }
+    Ok(())
 }
 
 /// Runs one operation in its savepoint. `Err` means that the whole group cannot go on.

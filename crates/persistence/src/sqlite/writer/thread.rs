@@ -36,7 +36,7 @@ pub(super) struct Thread {
     opened: Option<Opened>,
     /// Whether a missing file is made: only until the database was open once.
     mode: Mode,
-    /// Whether the last group found the database away, so that its return is said once.
+    /// Whether the last group found the database away, so that its return is said once, and only when it was proved.
     away: bool,
     since_checkpoint: usize,
 }
@@ -111,6 +111,7 @@ impl Thread {
         }
         let size = group.len();
         let operations = group.into_iter();
+        let prove = self.away;
         let conn = match self.connect() {
             Ok(conn) => conn,
             Err(error) => {
@@ -120,7 +121,7 @@ impl Thread {
             }
         };
         let mut effects = Effects::default();
-        let (settles, outcome) = run_group(conn, operations, &mut effects);
+        let (settles, outcome) = run_group(conn, operations, &mut effects, prove);
         match &outcome {
             Ok(()) => {
                 self.since_checkpoint += size;
