@@ -7,12 +7,13 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// Which of our crates each of them may use in its own code.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("reclaimer-domain", &[]),
     ("reclaimer-persistence", &["reclaimer-domain"]),
     ("reclaimer-provisioning", &["reclaimer-domain"]),
     ("reclaimer-recovery", &["reclaimer-domain"]),
     ("reclaimer-oauth", &["reclaimer-domain"]),
+    ("reclaimer-breaker", &[]),
     ("reclaimer-server", &["reclaimer-domain", "reclaimer-provisioning", "reclaimer-recovery"]),
     ("reclaimer-testkit", &["reclaimer-domain"]),
     (

@@ -32,6 +32,7 @@ documents! {
     "crates/provisioning": "crates/provisioning/README.md",
     "crates/recovery": "crates/recovery/README.md",
     "crates/oauth": "crates/oauth/README.md",
+    "crates/breaker": "crates/breaker/README.md",
     "crates/server": "crates/server/README.md",
     "crates/testkit": "crates/testkit/README.md",
 }
