@@ -7,13 +7,14 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// Which of our crates each of them may use in its own code.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("reclaimer-domain", &[]),
     ("reclaimer-persistence", &["reclaimer-domain"]),
     ("reclaimer-provisioning", &["reclaimer-domain"]),
     ("reclaimer-recovery", &["reclaimer-domain"]),
     ("reclaimer-oauth", &["reclaimer-domain"]),
     ("reclaimer-breaker", &[]),
+    ("reclaimer-messaging", &["reclaimer-breaker", "reclaimer-domain", "reclaimer-provisioning"]),
     ("reclaimer-server", &["reclaimer-domain", "reclaimer-provisioning", "reclaimer-recovery"]),
     ("reclaimer-testkit", &["reclaimer-domain"]),
     (

@@ -1,6 +1,7 @@
 //! Who is connected, over which link, and by which leases they hold jobs.
 
 use std::collections::{BTreeSet, HashMap};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -9,7 +10,7 @@ use reclaimer_domain::job::LeaseToken;
 use reclaimer_domain::name::WorkerId;
 use reclaimer_domain::ports::{Arrival, StoreListener, TakenLease};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::session::Command;
 
@@ -18,7 +19,11 @@ const COMMANDS: usize = 256;
 
 /// Everybody who is connected. Made before the store, which tells it whose leases were taken.
 #[derive(Debug, Default)]
-pub struct Roster(Mutex<Inner>);
+pub struct Roster {
+    inner: Mutex<Inner>,
+    /// Rings when a connection ends or lets go of a lease.
+    changed: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -67,7 +72,7 @@ pub struct SessionView {
 impl Roster {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Every change is a few assignments; a panic in between could at worst leave a name behind.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a seat for a connection.
@@ -116,6 +121,37 @@ impl Roster {
             return false;
         }
         connected || (known && !paused)
+    }
+
+    /// Asks a worker to finish what it holds and to leave; it gets no more jobs. Done when it holds nothing.
+    pub async fn finish(&self, worker: &WorkerId, reason: &str) {
+        for session in self.inner().sessions.values().filter(|session| session.view.worker == *worker) {
+            // One that takes no more commands is about to end.
+            drop(session.commands.try_send(Command::Finish { reason: reason.to_owned() }));
+        }
+        let busy = |number: &u64, inner: &Inner| inner.leases.values().any(|holder| holder == number);
+        self.until(|inner| {
+            let own = |(_, session): &(&u64, &Session)| session.view.worker == *worker;
+            !inner.sessions.iter().filter(own).any(|(number, _)| busy(number, inner))
+        })
+        .await;
+    }
+
+    /// Done when no connection of this worker is left, and the grace of what it held has begun.
+    pub async fn gone(&self, worker: &WorkerId) {
+        self.until(|inner| !inner.sessions.values().any(|session| session.view.worker == *worker)).await;
+    }
+
+    async fn until(&self, done: impl Fn(&Inner) -> bool) {
+        let mut changed = pin!(self.changed.notified());
+        loop {
+            changed.as_mut().enable();
+            if done(&self.inner()) {
+                return;
+            }
+            changed.as_mut().await;
+            changed.set(self.changed.notified());
+        }
     }
 
     /// Offers a job to whoever holds the fewest of those who can be told to start one; false when there is nobody.
@@ -173,6 +209,10 @@ impl Seat {
             }
         }
         inner.leases.extend(gained.into_iter().map(|token| (token, self.number)));
+        drop(inner);
+        if !lost.is_empty() {
+            self.roster.changed.notify_waiters();
+        }
     }
 
     /// Hands what this connection holds to another one of the same worker; answers what is left: all of it when there is
@@ -206,6 +246,8 @@ impl Drop for Seat {
         let mut inner = self.roster.inner();
         inner.sessions.remove(&self.number);
         inner.leases.retain(|_, number| *number != self.number);
+        drop(inner);
+        self.roster.changed.notify_waiters();
     }
 }
 
@@ -275,6 +317,23 @@ mod tests {
         assert!(roster.is_paused(&worker));
         assert!(roster.set_paused(&worker, false));
         assert!(!roster.is_paused(&worker));
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_is_asked_to_finish_has_when_it_holds_nothing() {
+        let roster = Arc::new(Roster::default());
+        let (seat, mut commands) = roster.enter(view("w"));
+        let worker: WorkerId = "w".parse().unwrap();
+        seat.holds(vec![lease("1")], &[]);
+        let (asked, gone) = (roster.finish(&worker, "enough"), roster.gone(&worker));
+        tokio::pin!(asked, gone);
+        assert!(futures::poll!(&mut asked).is_pending() && futures::poll!(&mut gone).is_pending());
+        assert!(matches!(commands.try_recv(), Ok(Command::Finish { reason }) if reason == "enough"));
+        seat.holds(vec![], &[lease("1")]);
+        asked.await;
+        assert!(futures::poll!(&mut gone).is_pending());
+        drop(seat);
+        gone.await;
     }
 
     #[test]

@@ -31,6 +31,7 @@ documents! {
     "crates/persistence": "crates/persistence/README.md",
     "crates/provisioning": "crates/provisioning/README.md",
     "crates/recovery": "crates/recovery/README.md",
+    "crates/messaging": "crates/messaging/README.md",
     "crates/oauth": "crates/oauth/README.md",
     "crates/breaker": "crates/breaker/README.md",
     "crates/server": "crates/server/README.md",

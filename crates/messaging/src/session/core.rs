@@ -340,8 +340,8 @@ impl Core {
                 vec![Effect::Send(Outbound::JobsError(jobs_error(request_id, &error)))]
             }
             Done::Took(Ok(Some(job))) => {
-                self.hold(std::slice::from_ref(&job));
-                vec![Effect::Send(Outbound::StartJob(Box::new(job)))]
+                self.hold(std::slice::from_ref(&*job));
+                vec![Effect::Send(Outbound::StartJob(job))]
             }
             Done::Took(Ok(None) | Err(_)) | Done::Nothing => Vec::new(),
             Done::Reported { subject, held, outcome } => self.reported(subject, held, outcome),
@@ -457,6 +457,16 @@ impl Core {
                 vec![Effect::Send(Outbound::Resume)]
             }
             Command::Pause | Command::Resume => Vec::new(),
+            Command::Finish { reason } => {
+                self.paused = true;
+                // An older worker does not know the word; that it gets no more jobs it understands.
+                vec![Effect::Send(match self.registration {
+                    Some(_) => Outbound::Shutdown { reason },
+                    None => Outbound::Pause,
+                })]
+            }
+            // It stays queued, for whoever takes it.
+            Command::Offer(_) if self.paused || self.leaving => Vec::new(),
             Command::Offer(job) => vec![Effect::Take(job)],
             Command::Inherit(held) => self.done(Done::Adopted(held)),
             Command::Taken { job, token, why } => self.taken(job, token, why),

@@ -73,7 +73,7 @@ pub(crate) enum Done {
         limit: u32,
         outcome: Result<Vec<JobOnTheWire>, StoreError>,
     },
-    Took(Result<Option<JobOnTheWire>, StoreError>),
+    Took(Result<Option<Box<JobOnTheWire>>, StoreError>),
     Reported {
         subject: Subject,
         held: Option<LeaseToken>,
@@ -100,6 +100,11 @@ pub(crate) enum Command {
     Pause,
     /// Take jobs again.
     Resume,
+    /// Finish what is held, and leave.
+    Finish {
+        /// Why.
+        reason: String,
+    },
     /// Start this job, if it still waits.
     Offer(JobId),
     /// These leases of another connection of the same worker are this one's now.
@@ -139,6 +144,9 @@ pub(crate) enum Closed {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(String),
+    /// The link was forced open.
+    #[error("the link was cut by hand")]
+    Cut,
     /// The server ends.
     #[error("the server ends")]
     ServerEnds,

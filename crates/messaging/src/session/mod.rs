@@ -9,6 +9,6 @@ mod outbox;
 mod refreshes;
 mod run;
 
-pub(crate) use self::core::{Core, Peer, Settings};
-pub(crate) use effect::{Closed, Command};
-pub(crate) use run::{Context, Ended, run};
+pub(crate) use self::core::{Peer, Settings};
+pub(crate) use effect::Command;
+pub(crate) use run::{AREA, Context, Ended, Watched, run};

@@ -26,6 +26,7 @@ use crate::dialect::Dialect;
 use crate::frame::{Decoder, Fault, Frame, Limits};
 use crate::message::{Fresh, Heard, Outbound, RefreshRequest, Unreadable};
 use crate::roster::{Roster, Seat};
+use crate::watch::PeerWatch;
 
 /// At most so many reports, and so many other requests, of one connection are under way; a peer that sends more waits.
 const UNDER_WAY: usize = 256;
@@ -33,6 +34,9 @@ const UNDER_WAY: usize = 256;
 const READ: usize = 64 * 1_024;
 /// The log hears of rubbish on one connection no more often than this.
 const RUBBISH_SAID_EVERY: Duration = Duration::from_secs(10);
+
+/// What a session shows of itself is at most so old.
+const SHOWN_EVERY: Duration = Duration::from_secs(1);
 
 /// The area of the log.
 pub(crate) const AREA: &str = "MESSAGEBUS";
@@ -74,6 +78,7 @@ pub(crate) async fn run<S>(
     peer: Peer,
     context: Arc<Context>,
     (seat, mut commands): (Seat, mpsc::Receiver<Command>),
+    (cut, watched): (CancellationToken, Watched),
     on_proof: impl FnOnce() + Send,
 ) -> Ended
 where
@@ -95,6 +100,8 @@ where
         claims: FuturesUnordered::new(),
         others: FuturesUnordered::new(),
         rubbish_said: None,
+        shown_at: Instant::now(),
+        watched,
     };
     let mut decoder = Decoder::new(Limits::default());
     let mut on_proof = Some(on_proof);
@@ -127,6 +134,7 @@ where
                 written = Some(ended);
                 Some(why)
             }
+            () = cut.cancelled() => Some(Closed::Cut),
             () = shutdown.cancelled() => {
                 let effects = session.core.server_ends("the server ends");
                 session.carry_out(effects)
@@ -156,6 +164,15 @@ struct Session {
     others: FuturesUnordered<Pending>,
     /// When the log last heard of rubbish.
     rubbish_said: Option<Instant>,
+    shown_at: Instant,
+    watched: Watched,
+}
+
+/// Who wants to know that the peer's process was heard.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) pid: Option<i32>,
+    pub(crate) watch: Arc<dyn PeerWatch>,
 }
 
 impl Session {
@@ -194,6 +211,9 @@ impl Session {
             return None;
         }
         self.worker = self.core.worker().clone();
+        if let Some(pid) = self.watched.pid {
+            self.watched.watch.heard(pid, &self.worker);
+        }
         let paused = self.context.roster.is_paused(&self.worker);
         let effects = self.core.command(if paused { Command::Pause } else { Command::Resume });
         self.carry_out(effects)
@@ -241,7 +261,7 @@ impl Session {
                 Effect::Take(job) => {
                     let worker = self.core.worker().clone();
                     self.claims.push(Box::pin(async move {
-                        Done::Took(context.provisioning.take(job, worker).await)
+                        Done::Took(context.provisioning.take(job, worker).await.map(|job| job.map(Box::new)))
                     }));
                 }
                 Effect::Report { report, subject } => self.reports.push_back(Box::pin(async move {
@@ -316,10 +336,20 @@ impl Session {
     /// Shows how it stands.
     fn show(&mut self) {
         let (gained, lost) = self.core.take_changes();
-        if !gained.is_empty() || !lost.is_empty() {
+        let changed = !gained.is_empty() || !lost.is_empty();
+        if changed {
             self.seat.holds(gained, &lost);
         }
-        let heard_ago = Instant::now().duration_since(self.core.heard_at());
+        let now = Instant::now();
+        if !changed && now.duration_since(self.shown_at) < SHOWN_EVERY && self.core.is_proven() {
+            return;
+        }
+        self.shown_at = now;
+        let heard_ago = now.duration_since(self.core.heard_at());
+        let heard = self.core.is_proven() && heard_ago < SHOWN_EVERY * 2;
+        if let Some(pid) = self.watched.pid.filter(|_| heard) {
+            self.watched.watch.heard(pid, self.core.worker());
+        }
         let heard_at = before(self.context.clock.now(), heard_ago);
         let core = &self.core;
         self.seat.show(|view| {

@@ -27,7 +27,7 @@ pub struct Envelope {
     pub pid: u32,
     /// The worker's id.
     pub peer: String,
-    /// The id that START_JOB, PAUSE_CRAWLER and RESUME_CRAWLER go to.
+    /// The id that `START_JOB`, `PAUSE_CRAWLER` and `RESUME_CRAWLER` go to.
     pub command_peer: String,
 }
 

@@ -63,18 +63,16 @@ impl Flat {
     }
 }
 
+/// Takes what a message carries over into a report.
+type Translation = fn(Map<String, Value>, &mut Map<String, Value>) -> Result<(), String>;
+
 impl Frame<'_> {
     fn job(&self, kind: &'static str) -> Result<&str, Unreadable> {
         self.job_id.as_deref().ok_or_else(|| bad_content(kind, "it names no `jobId`"))
     }
 
     /// The report that this message is.
-    fn report(
-        &self,
-        kind: &'static str,
-        status: &str,
-        read: fn(Map<String, Value>, &mut Map<String, Value>) -> Result<(), String>,
-    ) -> Result<Inbound, Unreadable> {
+    fn report(&self, kind: &'static str, status: &str, read: Translation) -> Result<Inbound, Unreadable> {
         let mut report = Map::new();
         report.insert("jobId".to_owned(), self.job(kind)?.into());
         report.insert("status".to_owned(), status.into());

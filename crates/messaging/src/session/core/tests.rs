@@ -204,6 +204,20 @@ fn who_is_paused_gets_nothing() {
 }
 
 #[test]
+fn who_is_asked_to_finish_keeps_what_it_holds_and_gets_no_more() {
+    let finish = || Command::Finish { reason: "a new version".to_owned() };
+    let mut rig = Rig::registered();
+    rig.holds("J", "1");
+    assert!(
+        matches!(sent(&rig.core.command(finish())), Outbound::Shutdown { reason } if reason == "a new version")
+    );
+    assert!(rig.core.command(Command::Offer("K".parse().unwrap())).is_empty());
+    assert_eq!(rig.held(), ["1"]);
+    let mut older = Rig::new();
+    assert!(matches!(sent(&older.core.command(finish())), Outbound::Pause));
+}
+
+#[test]
 fn a_report_without_a_lease_counts_by_the_one_this_connection_holds() {
     let mut rig = Rig::new();
     rig.holds("J", "1");
@@ -340,7 +354,7 @@ fn a_job_that_was_offered_is_started_if_it_still_waits() {
     let mut rig = Rig::new();
     assert!(matches!(&rig.core.command(Command::Offer("J".parse().unwrap()))[..], [Effect::Take(_)]));
     assert!(matches!(
-        sent(&rig.core.done(Done::Took(Ok(Some(handed_out("J", "1")))))),
+        sent(&rig.core.done(Done::Took(Ok(Some(Box::new(handed_out("J", "1"))))))),
         Outbound::StartJob(_)
     ));
     assert_eq!(rig.held(), ["1"]);

@@ -1,0 +1,20 @@
+//! Whose processes are heard over a link.
+
+use std::fmt;
+
+use reclaimer_domain::name::WorkerId;
+
+/// Is told of the processes at the other ends: whoever keeps them alive wants to know.
+pub trait PeerWatch: Send + Sync + fmt::Debug {
+    /// The worker of this process was heard: told with its first valid message, whenever it takes another name, and at
+    /// most about once a second besides.
+    fn heard(&self, pid: i32, worker: &WorkerId);
+}
+
+/// Nobody wants to know.
+#[derive(Debug, Clone, Copy)]
+pub struct NoWatch;
+
+impl PeerWatch for NoWatch {
+    fn heard(&self, _: i32, _: &WorkerId) {}
+}
