@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
+use super::Objects;
 use crate::code;
 use crate::problem::Problem;
 
@@ -78,7 +79,7 @@ async fn read(request: Request) -> Result<Vec<u8>, Problem> {
 /// Reads JSON of a known shape from bytes.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Objects(&mut json)).map_err(|error| {
         let path = error.path().to_string();
         refusal(&path, error.inner())
     })?;

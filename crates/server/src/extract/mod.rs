@@ -1,7 +1,9 @@
 //! Reading requests, strictly, with refusals that name the fault.
 
 mod body;
+mod object;
 mod query;
 
 pub(crate) use body::{Body, MaybeBody};
+pub(crate) use object::{Objects, object};
 pub(crate) use query::{Empty, Id, Parameters};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::code;
-use crate::extract::{Body, Empty, Parameters};
+use crate::extract::{Body, Empty, Parameters, object};
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::App;
 
@@ -21,6 +21,7 @@ const MOST: u32 = 1_000;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct BulkRequest {
     /// Which jobs; all that is set must hold.
+    #[serde(deserialize_with = "object")]
     filter: Filter,
     /// What is done to each.
     action: Action,

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::order::Order;
 use super::paging;
 use crate::code;
-use crate::extract::{Body, Empty, Id, Parameters};
+use crate::extract::{Body, Empty, Id, Objects, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::shapes::{EventShape, JobReadShape, JobShape, ListShape};
 use crate::state::App;
@@ -107,7 +107,7 @@ pub(crate) async fn create(
 }
 
 fn order(item: Value, index: Option<usize>) -> Result<NewJob, Problem> {
-    serde_path_to_error::deserialize::<_, Order>(item).map(NewJob::from).map_err(|error| {
+    serde_path_to_error::deserialize::<_, Order>(Objects(item)).map(NewJob::from).map_err(|error| {
         let path = error.path().to_string();
         let place = if path == "." { String::new() } else { format!("`{path}`: ") };
         let job = index.map(|index| format!("job {index}: ")).unwrap_or_default();

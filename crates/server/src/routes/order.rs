@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 /// A job to create.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a job to create: an object")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Order {
     /// What to do.
     #[schema(value_type = String)]
