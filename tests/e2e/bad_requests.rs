@@ -205,3 +205,34 @@ async fn wrong_values_are_named_with_their_place() -> Result<()> {
     assert_eq!(query(&server.database(), EVERYTHING)?, before, "nothing changed");
     Ok(())
 }
+
+#[tokio::test]
+async fn what_is_nested_too_deeply_is_said_to_be_that() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::with("[recovery]\nenabled = false\n")).await?;
+    let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    let order = |levels| format!("{{\"command\": \"X\", \"payload\": {}}}", nested(levels));
+    let post = |path: &'static str, body: String| {
+        let request = server.request(Method::POST, path).bearer_auth(&server.admin);
+        server.send(request.header(CONTENT_TYPE, "application/json").body(body))
+    };
+    post("/api/jobs", order(64)).await?.expect(201);
+    assert!(server.open("w", 1, 0).await?[0]["payload"].is_array(), "a worker gets it");
+    let before = query(&server.database(), EVERYTHING)?;
+    let discovery = |levels| format!("{{\"accountId\": \"a\", \"payload\": {}}}", nested(levels));
+    let report = |levels| format!("{{\"taskId\": \"J\", \"x\": {}}}", nested(levels));
+    for levels in [65, 200] {
+        for (path, body) in [
+            ("/api/jobs", order(levels)),
+            ("/api/jobs", format!("[{}]", order(levels))),
+            ("/api/jobs/discovery", discovery(levels)),
+            ("/api/internal/jobs/progress", report(levels)),
+        ] {
+            let answer = post(path, body).await?;
+            assert_problem(&answer, 400, &["nested too deeply"], &format!("{path}, {levels} levels"));
+            assert_ne!(answer.body["code"], "malformed_json", "{}", answer.body);
+        }
+    }
+    assert_eq!(query(&server.database(), EVERYTHING)?, before, "nothing changed");
+    Ok(())
+}

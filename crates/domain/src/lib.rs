@@ -7,6 +7,7 @@ pub mod history;
 pub mod id;
 pub mod job;
 pub mod name;
+pub mod nesting;
 pub mod policy;
 pub mod ports;
 pub mod recovery;

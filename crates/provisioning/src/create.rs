@@ -90,7 +90,7 @@ impl Provisioning {
     /// Starts discovery for an account, unless one lives or finished lately.
     ///
     /// # Errors
-    /// When the store cannot.
+    /// When the order is wrong or the store cannot; see [`CreateError`].
     ///
     /// # Cancel safety
     /// Dropping the future does not undo the order.
@@ -98,7 +98,7 @@ impl Provisioning {
         &self,
         account: AccountId,
         options: DiscoveryOptions,
-    ) -> Result<DiscoveryAnswer, StoreError> {
+    ) -> Result<DiscoveryAnswer, CreateError> {
         let DiscoveryOptions { queue, payload, priority } = options;
         let config = &self.inner.config;
         let blank = NewJob::of(config.discovery_command.clone());
@@ -109,7 +109,12 @@ impl Provisioning {
             priority,
             ..blank
         };
+        job.validate().map_err(|source| CreateError::Invalid { index: 0, source })?;
         let (id, now) = self.inner.ids(|ids, now| (ids.job(now), now));
-        self.inner.jobs.discover(Discovery { id, job, fresh_for: config.fresh_for, now }).await
+        self.inner
+            .jobs
+            .discover(Discovery { id, job, fresh_for: config.fresh_for, now })
+            .await
+            .map_err(Into::into)
     }
 }

@@ -10,6 +10,7 @@ use super::record::Job;
 use crate::area::{Area, MAX_PATH};
 use crate::id::JobId;
 use crate::name::{AccountId, Command, QueueName, UniqueKey};
+use crate::nesting::{MAX_DEPTH, is_too_deep};
 
 /// What a producer orders.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +54,9 @@ pub enum InvalidJob {
     /// The path is empty or too long.
     #[error("fullPath takes 1 to {MAX_PATH} characters without control characters")]
     Path,
+    /// The payload is nested too deeply.
+    #[error("payload is nested too deeply: at most {MAX_DEPTH} levels, itself included")]
+    Depth,
 }
 
 impl NewJob {
@@ -101,6 +105,9 @@ impl NewJob {
             && !is_path(path)
         {
             return Err(InvalidJob::Path);
+        }
+        if is_too_deep(&self.payload) {
+            return Err(InvalidJob::Depth);
         }
         Ok(())
     }
@@ -171,5 +178,14 @@ mod tests {
         assert!(late.validate().unwrap_err().to_string().starts_with("runAt"));
         let path = NewJob { full_path: Some("a\nb".into()), ..order };
         assert!(path.validate().unwrap_err().to_string().starts_with("fullPath"));
+    }
+
+    #[test]
+    fn a_payload_is_nested_only_so_deep() {
+        let nested = |levels| (0..levels).fold(Value::Null, |inner, _| serde_json::json!([inner]));
+        let order = |levels| NewJob { payload: nested(levels), ..NewJob::of("X".parse().unwrap()) };
+        assert_eq!(order(MAX_DEPTH).validate(), Ok(()));
+        let refused = order(MAX_DEPTH + 1).validate().unwrap_err().to_string();
+        assert_eq!(refused, "payload is nested too deeply: at most 64 levels, itself included");
     }
 }

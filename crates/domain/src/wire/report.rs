@@ -11,12 +11,10 @@ use crate::area::{Area, MAX_PATH};
 use crate::job::LeaseToken;
 use crate::job::report::{Failure, Holder, Outcome, Report, Retryable};
 use crate::name::{AreaKind, Quoted, WorkerId};
+use crate::nesting::{MAX_DEPTH, is_too_deep};
 
 /// The most bytes of JSON kept under `progress.extra`.
 pub const MAX_EXTRA: usize = 16 * 1_024;
-
-/// The deepest that a report may be nested, itself included: deeper JSON is refused by too many readers.
-pub const MAX_DEPTH: usize = 64;
 
 /// The most areas one report may carry.
 pub const MAX_AREAS: usize = 10_000;
@@ -46,7 +44,7 @@ pub enum InvalidReport {
     #[error("a report is a JSON object, got {0}")]
     NotAnObject(&'static str),
     /// It is nested too deeply.
-    #[error("the report is nested deeper than {MAX_DEPTH} levels")]
+    #[error("the report is nested too deeply: at most {MAX_DEPTH} levels, itself included")]
     TooDeep,
     /// A field is missing.
     #[error("the report has no `{0}`")]
@@ -87,7 +85,7 @@ fn field(name: &str, reason: impl ToString) -> InvalidReport {
 /// # Errors
 /// [`InvalidReport`] names the first field that cannot be read.
 pub fn read_report(value: Value, sender: Option<&WorkerId>) -> Result<Report, InvalidReport> {
-    if deeper_than(&value, MAX_DEPTH) {
+    if is_too_deep(&value) {
         return Err(InvalidReport::TooDeep);
     }
     let Value::Object(mut object) = value else { return Err(InvalidReport::NotAnObject(kind_of(&value))) };
@@ -129,14 +127,6 @@ pub fn read_report(value: Value, sender: Option<&WorkerId>) -> Result<Report, In
         resume_state,
         areas,
     })
-}
-
-fn deeper_than(value: &Value, levels: usize) -> bool {
-    match value {
-        Value::Array(items) => levels == 0 || items.iter().any(|item| deeper_than(item, levels - 1)),
-        Value::Object(fields) => levels == 0 || fields.values().any(|field| deeper_than(field, levels - 1)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
 }
 
 fn outcome(status: &str, object: &mut Map<String, Value>) -> Result<Outcome, InvalidReport> {
@@ -489,7 +479,7 @@ mod tests {
         let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!({ "x": inner }));
         let report = |levels| json!({"taskId": "J", "lease": "t", "status": "started", "x": nested(levels)});
         assert!(read_report(report(MAX_DEPTH - 1), None).is_ok());
-        assert!(refusal(report(MAX_DEPTH)).contains("deeper than 64"));
+        assert!(refusal(report(MAX_DEPTH)).contains("nested too deeply: at most 64 levels"));
     }
 
     #[test]

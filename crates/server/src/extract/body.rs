@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use reclaimer_domain::nesting::MAX_DEPTH;
 use serde::de::DeserializeOwned;
 
 use super::Objects;
@@ -94,6 +95,12 @@ fn refusal(path: &str, error: &serde_json::Error) -> Problem {
         }
         serde_json::error::Category::Data => {
             Problem::bad_request(code::INVALID_REQUEST, format!("`{path}`: {error}"))
+        }
+        // The reader's own limit, which lies beyond ours, has no category of its own.
+        _ if error.to_string().starts_with("recursion limit exceeded") => {
+            let detail =
+                format!("the body is nested too deeply; a payload or a report may have {MAX_DEPTH} levels");
+            Problem::bad_request(code::INVALID_REQUEST, detail)
         }
         _ => Problem::bad_request(code::MALFORMED_JSON, format!("the body is not JSON: {error}")),
     }

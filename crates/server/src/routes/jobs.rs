@@ -64,14 +64,14 @@ pub(crate) async fn create(
     let (orders, single) = match body {
         Value::Array(items) => {
             if items.len() > Provisioning::MOST_JOBS {
-                return Err(create_problem(CreateError::TooMany(items.len())));
+                return Err(CreateError::TooMany(items.len()).into());
             }
             let orders = items.into_iter().enumerate().map(|(index, item)| order(item, Some(index)));
             (orders.collect::<Result<Vec<_>, _>>()?, false)
         }
         item => (vec![order(item, None)?], true),
     };
-    let created = app.provisioning.create(orders, key, Actor::Producer).await.map_err(create_problem)?;
+    let created = app.provisioning.create(orders, key, Actor::Producer).await?;
     let (jobs, job, replayed) = match created {
         Created::Done { jobs, single, replayed } => (jobs, single, replayed),
         Created::KeyReused => {
@@ -128,11 +128,13 @@ fn idempotency_key(value: &HeaderValue) -> Result<String, Problem> {
     })
 }
 
-fn create_problem(error: CreateError) -> Problem {
-    match error {
-        CreateError::Store(error) => error.into(),
-        CreateError::TooMany(_) => Problem::bad_request(code::TOO_MANY, error.to_string()),
-        other => Problem::bad_request(code::INVALID_REQUEST, other.to_string()),
+impl From<CreateError> for Problem {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Store(error) => error.into(),
+            CreateError::TooMany(_) => Self::bad_request(code::TOO_MANY, error.to_string()),
+            other => Self::bad_request(code::INVALID_REQUEST, other.to_string()),
+        }
     }
 }
 
