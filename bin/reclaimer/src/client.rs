@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use url::Url;
 
@@ -103,10 +103,17 @@ impl Client {
             .map_err(reqwest::Error::without_url)
             .with_context(|| format!("the server at {} cannot be reached", self.base))?;
         let status = answer.status();
-        let body = answer.json::<Value>().await.unwrap_or_default();
-        if status.is_success() {
-            return Ok(body);
+        let bytes = answer.bytes().await.map_err(reqwest::Error::without_url);
+        let bytes = bytes.with_context(|| format!("the answer of {} broke off", self.base))?;
+        let body = serde_json::from_slice::<Value>(&bytes);
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
         }
+        if status.is_success() {
+            let refuse = || format!("the answer of {} is not JSON: it is not a reclaimer server", self.base);
+            return body.with_context(refuse);
+        }
+        let body = body.unwrap_or_default();
         let text = |key: &str| body[key].as_str().map(ToOwned::to_owned);
         Err(Refusal {
             code: text("code").unwrap_or_else(|| status.to_string()),
@@ -171,6 +178,37 @@ mod tests {
     fn a_server_on_every_address_is_reached_on_ours() {
         let addresses = ["0.0.0.0:1", "[::]:2", "10.0.0.1:3"].map(reachable);
         assert_eq!(addresses, ["127.0.0.1:1", "[::1]:2", "10.0.0.1:3"]);
+    }
+
+    /// Asks something that is no server of ours, and answers this.
+    async fn told(answer: &'static str) -> Result<Value> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let base = format!("http://{}/", listener.local_addr()?).parse()?;
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await?;
+            let mut request = [0; 1_024];
+            tokio::io::AsyncReadExt::read(&mut stream, &mut request).await?;
+            tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes()).await
+        });
+        Client::new(base, String::new())?.get(&["x"]).await
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_no_json_is_no_answer() {
+        let error = told("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n<h1>").await.unwrap_err();
+        assert!(error.to_string().contains("not a reclaimer server"), "{error:#}");
+        let cut = told("HTTP/1.1 200 OK\r\ncontent-length: 40\r\n\r\n{}").await;
+        assert!(cut.is_err(), "{cut:?}");
+        assert_eq!(told("HTTP/1.1 204 No Content\r\n\r\n").await.unwrap(), Value::Null);
+        assert_eq!(
+            told("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap(),
+            serde_json::json!({})
+        );
+        let refused = told("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 4\r\n\r\n<h1>").await.unwrap_err();
+        assert!(
+            refused.downcast_ref::<Refusal>().is_some_and(|it| it.code.starts_with("502")),
+            "{refused:#}"
+        );
     }
 
     #[test]
