@@ -61,7 +61,7 @@ impl Trouble {
 /// The store error for an engine error met in `operation`.
 pub(crate) fn store_error(operation: &'static str, error: Error) -> StoreError {
     let reason = match Trouble::of(&error) {
-        Trouble::Full => "database is not writable: disk full",
+        Trouble::Full => return disk_full(error),
         Trouble::Unusable => {
             "database is not writable: the file cannot be written; check its owner and permissions"
         }
@@ -76,6 +76,12 @@ pub(crate) fn store_error(operation: &'static str, error: Error) -> StoreError {
         Trouble::Other => return StoreError::Failed { operation, source: Box::new(error) },
     };
     StoreError::Unavailable { reason: reason.to_owned(), source: Some(Box::new(error)) }
+}
+
+/// The store error for a disk without room.
+pub(crate) fn disk_full(error: Error) -> StoreError {
+    let reason = "database is not writable: disk full".to_owned();
+    StoreError::Unavailable { reason, source: Some(Box::new(error)) }
 }
 
 /// The store error for a connection that could not be made.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod disk;
 mod enqueue;
 mod error;
 pub mod maintenance;

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use diesel::connection::SimpleConnection;
+use diesel::result::Error;
 use diesel::sql_types::Text;
 use diesel::{Connection, QueryResult, SqliteConnection};
 use reclaimer_domain::ports::StoreError;
@@ -11,13 +12,17 @@ use rustix::fs::{Access, access};
 
 use super::statement::prepared;
 use crate::config::Durability;
-use crate::error::{Trouble, connection_error, store_error};
+use crate::disk;
+use crate::error::{Trouble, connection_error, disk_full, store_error};
 
 /// Versions 3.7.0 to 3.51.2 can lose committed pages in WAL mode.
 const OLDEST: (u32, u32, u32) = (3, 51, 3);
 
 /// So many others may make a file's log before we find it made.
 const MOST_SWITCHES: usize = 10;
+
+/// The index of a log has 32 KiB; a log begins with a page or two.
+const ROOM_TO_OPEN: u64 = 64 * 1_024;
 
 /// Whether a missing file is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +75,7 @@ pub(crate) fn writer(
     );
     keep_a_log(&mut conn)
         .and_then(|()| conn.batch_execute(&pragmas))
-        .map_err(|error| store_error("set up the writer", error))?;
+        .map_err(|error| cannot_open(path, "set up the writer", error))?;
     Ok(conn)
 }
 
@@ -116,7 +121,7 @@ pub(crate) fn repair_sidecars(path: &Path) -> Result<(), StoreError> {
 pub(crate) fn reader(path: &Path) -> Result<SqliteConnection, StoreError> {
     let mut conn = plain(path, Mode::Existing)?;
     conn.batch_execute("PRAGMA busy_timeout = 2000; PRAGMA query_only = ON;")
-        .map_err(|error| store_error("set up a reader", error))?;
+        .map_err(|error| cannot_open(path, "set up a reader", error))?;
     Ok(conn)
 }
 
@@ -128,16 +133,26 @@ pub(crate) fn plain(path: &Path, mode: Mode) -> Result<SqliteConnection, StoreEr
     conn.batch_execute(
         "PRAGMA busy_timeout = 5000; PRAGMA mmap_size = 0; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
     )
-    .map_err(|error| store_error("set up a connection", error))?;
-    check_version(&mut conn)?;
+    .map_err(|error| cannot_open(path, "set up a connection", error))?;
+    check_version(&mut conn, path)?;
     Ok(conn)
 }
 
-fn check_version(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+/// The store error for a database that cannot be opened. Where there is no room for its log and index, the engine takes that
+/// for a failing disk, or for a file that may not be written.
+pub(crate) fn cannot_open(path: &Path, operation: &'static str, error: Error) -> StoreError {
+    let no_room = || disk::free(path).is_some_and(|free| free < ROOM_TO_OPEN);
+    if matches!(Trouble::of(&error), Trouble::Io | Trouble::Unusable) && no_room() {
+        return disk_full(error);
+    }
+    store_error(operation, error)
+}
+
+fn check_version(conn: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
     let version: Option<(String,)> = prepared!("SELECT sqlite_version()")
         .rows::<(Text,)>()
         .first(conn)
-        .map_err(|error| store_error("ask for the engine's version", error))?;
+        .map_err(|error| cannot_open(path, "ask for the engine's version", error))?;
     let version = version.map(|(version,)| version).unwrap_or_default();
     let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
     let mut part = || parts.next().unwrap_or(0);
@@ -189,7 +204,7 @@ mod tests {
     #[test]
     fn the_bundled_engine_is_new_enough() {
         let mut conn = SqliteConnection::establish(":memory:").unwrap();
-        assert!(check_version(&mut conn).is_ok());
+        assert!(check_version(&mut conn, Path::new(":memory:")).is_ok());
     }
 
     #[test]

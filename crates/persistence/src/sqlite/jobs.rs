@@ -17,6 +17,7 @@ use reclaimer_domain::ports::{
 use super::effects::Effects;
 use super::statement::prepared;
 use super::{SqliteStore, claim, create, event_table, job_table, leases, lists, manual, report};
+use crate::disk;
 
 impl SqliteStore {
     pub(super) async fn write<T, F>(&self, name: &'static str, work: F) -> Result<T, StoreError>
@@ -41,10 +42,7 @@ impl SqliteStore {
 
     /// New jobs are refused while there is room for reports still: those are what frees room again.
     fn check_room(&self) -> Result<(), StoreError> {
-        let Some(folder) = self.config.path.parent() else { return Ok(()) };
-        let folder = if folder.as_os_str().is_empty() { std::path::Path::new(".") } else { folder };
-        let Ok(room) = rustix::fs::statvfs(folder) else { return Ok(()) };
-        let free = room.f_bavail.saturating_mul(room.f_frsize);
+        let Some(free) = disk::free(&self.config.path) else { return Ok(()) };
         let wanted = self.config.min_free;
         if free < wanted {
             return Err(StoreError::LowSpace {

@@ -166,7 +166,7 @@ impl Thread {
             }
             connection::repair_sidecars(&self.path)?;
             let mut conn = connection::writer(&self.path, self.durability, self.mode)?;
-            let done = migrate::run_on(&mut conn)?;
+            let done = migrate::run_on(&mut conn, &self.path)?;
             if !done.is_empty() {
                 info!(area = "JOB-MANAGER", migrations = %done.join(", "), "the database was brought up to date");
             }
