@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use reclaimer_domain::history::Actor;
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::job::report::Report;
+use reclaimer_domain::job::report::{Outcome, Report, Retryable};
 use reclaimer_domain::job::{Lease, LeaseToken, SpawnIntent};
 use reclaimer_domain::name::WorkerId;
 use reclaimer_domain::ports::{
-    Evidence, Hold, Release, Released, Renew, Renewed, ReportAnswer, ReportOrder, StoreError,
+    Evidence, Hold, JobRead, Release, Released, Renew, Renewed, ReportAnswer, ReportOrder, StoreError,
 };
 use reclaimer_domain::time::after;
 use tracing::{debug, warn};
@@ -16,14 +16,21 @@ use tracing::{debug, warn};
 use crate::service::Provisioning;
 
 impl Provisioning {
-    /// Applies one report; areas it found get the jobs that their kind asks for.
+    /// Applies one report; areas it found get the jobs that their kind asks for. A discovery that failed can be tried
+    /// again unless its worker says otherwise: without it nothing else of the account is found.
     ///
     /// # Errors
     /// When the store cannot.
     ///
     /// # Cancel safety
     /// Dropping the future does not undo the report.
-    pub async fn report(&self, report: Report) -> Result<ReportAnswer, StoreError> {
+    pub async fn report(&self, mut report: Report) -> Result<ReportAnswer, StoreError> {
+        if let Outcome::Failed(failure) = &mut report.outcome
+            && failure.retryable == Retryable::AskPolicy
+            && self.is_discovery(&report.job).await?
+        {
+            failure.retryable = Retryable::Yes;
+        }
         let (job_id, outcome) = (report.job.clone(), report.outcome.as_str());
         let (spawn, now) = self.inner.ids(|ids, now| {
             let mut spawn = Vec::new();
@@ -48,6 +55,14 @@ impl Provisioning {
             }
         }
         Ok(answer)
+    }
+
+    /// Whether a job is one; its command never changes.
+    async fn is_discovery(&self, job: &JobId) -> Result<bool, StoreError> {
+        Ok(match self.inner.jobs.job(job).await? {
+            Some(JobRead::Whole(job)) => job.command == self.inner.config.discovery_command,
+            Some(JobRead::Broken(_)) | None => false,
+        })
     }
 
     /// Renews leases, each of which names a job: their jobs live.

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 mod credentials;
+mod failing;
 mod handing_out;
 mod rig;
