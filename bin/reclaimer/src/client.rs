@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
+use reclaimer_domain::secret::Secret;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use url::Url;
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
-    token: String,
+    token: Secret,
 }
 
 /// The server said no, and why.
@@ -43,7 +44,11 @@ impl Client {
         if base.cannot_be_a_base() || !["http", "https"].contains(&base.scheme()) {
             bail!("`{base}` is no address of a server; write e.g. http://127.0.0.1:7400");
         }
-        Ok(Self { http: reqwest::Client::builder().timeout(PATIENCE).build()?, base, token })
+        Ok(Self {
+            http: reqwest::Client::builder().timeout(PATIENCE).build()?,
+            base,
+            token: Secret::new(token),
+        })
     }
 
     /// A client of the server that runs on this data folder.
@@ -68,7 +73,7 @@ impl Client {
         let socket = addresses.iter().find_map(|address| address.strip_prefix("unix:"));
         let socket = PathBuf::from(socket.context("the server listens nowhere")?);
         let http = reqwest::Client::builder().timeout(PATIENCE).unix_socket(socket).build()?;
-        Ok(Self { http, base: "http://localhost/".parse()?, token })
+        Ok(Self { http, base: "http://localhost/".parse()?, token: Secret::new(token) })
     }
 
     /// The server's address.
@@ -97,7 +102,7 @@ impl Client {
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value> {
         let answer = request
-            .bearer_auth(&self.token)
+            .bearer_auth(self.token.expose())
             .send()
             .await
             .map_err(reqwest::Error::without_url)
@@ -209,6 +214,12 @@ mod tests {
             refused.downcast_ref::<Refusal>().is_some_and(|it| it.code.starts_with("502")),
             "{refused:#}"
         );
+    }
+
+    #[test]
+    fn debug_hides_the_token() {
+        let client = Client::new("http://x/".parse().unwrap(), "sesame".to_owned()).unwrap();
+        assert!(!format!("{client:?}").contains("sesame"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use reclaimer_domain::secret::Secret;
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use url::Url;
@@ -18,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Api {
     client: Client,
     server: Url,
-    token: String,
+    token: Secret,
     worker: String,
 }
 
@@ -47,7 +48,7 @@ impl Reported {
 impl Api {
     pub(super) fn new(server: Url, token: String, worker: String) -> Result<Self> {
         let client = Client::builder().timeout(Duration::from_secs(WAIT_SECONDS + 10)).build()?;
-        Ok(Self { client, server, token, worker })
+        Ok(Self { client, server, token: Secret::new(token), worker })
     }
 
     /// Fetches any page of any site.
@@ -96,7 +97,7 @@ impl Api {
         let Ok(url) = self.server.join("/api/internal/jobs/progress") else { return };
         let Ok(client) = Client::builder().pool_max_idle_per_host(0).build() else { return };
         // Dropping the answer unread closes its connection; what the server did with the report is not known here.
-        drop(client.post(url).bearer_auth(&self.token).json(&with_lease(job, report)).send().await);
+        drop(client.post(url).bearer_auth(self.token.expose()).json(&with_lease(job, report)).send().await);
     }
 
     /// Sends a request, again and again while the server cannot be reached or is out of order.
@@ -104,7 +105,7 @@ impl Api {
         let mut tries = 0;
         loop {
             tries += 1;
-            match request().bearer_auth(&self.token).send().await {
+            match request().bearer_auth(self.token.expose()).send().await {
                 Ok(answer) if answer.status().is_server_error() && tries < TRIES => {}
                 Ok(answer) => return Ok(answer),
                 Err(error) if tries >= TRIES => return Err(error).context("the server cannot be reached"),
@@ -120,4 +121,15 @@ fn with_lease(job: &Value, mut report: Value) -> Value {
     report["taskId"] = job["id"].clone();
     report["lease"] = job["lease"]["token"].clone();
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_hides_the_token() {
+        let api = Api::new("http://x/".parse().unwrap(), "sesame".to_owned(), "w".to_owned()).unwrap();
+        assert!(!format!("{api:?}").contains("sesame"));
+    }
 }

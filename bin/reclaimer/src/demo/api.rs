@@ -42,7 +42,7 @@ impl Counts {
 
 impl Api {
     pub(super) fn new(server: &ServerProcess) -> Result<Self> {
-        let client = Client::new(server.base.clone(), server.admin_token.clone())?;
+        let client = Client::new(server.base.clone(), server.admin_token.expose().to_owned())?;
         Ok(Self { client, seen: Mutex::default() })
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use reclaimer_domain::secret::Secret;
 use tokio::process::{Child, Command};
 use url::Url;
 
@@ -18,7 +19,7 @@ const START_WITHIN: Duration = Duration::from_secs(20);
 pub(super) struct ServerProcess {
     child: Child,
     pub(super) base: Url,
-    pub(super) admin_token: String,
+    pub(super) admin_token: Secret,
     pub(super) worker_token: PathBuf,
 }
 
@@ -49,7 +50,7 @@ impl ServerProcess {
         let address = tokio::time::timeout(START_WITHIN, address(&mut child, &listen))
             .await
             .context("the server did not listen in time")??;
-        let admin_token = std::fs::read_to_string(data.join("admin.token"))?.trim().to_owned();
+        let admin_token = Secret::new(std::fs::read_to_string(data.join("admin.token"))?.trim());
         let base = format!("http://{address}/").parse()?;
         Ok(Self { child, base, admin_token, worker_token: data.join("worker.token") })
     }

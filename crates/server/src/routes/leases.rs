@@ -1,4 +1,4 @@
-//! Signs of life, and leases given back.
+//! Signs of life, and leases given back. What names leases here has no `Debug` that could show them.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const MOST: usize = 1_000;
 /// The longest delay, in seconds: a day.
 const LONGEST_DELAY: u64 = 86_400;
 
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Heartbeat {
     /// Who lives; for the log, it proves nothing.
@@ -32,7 +32,7 @@ pub(crate) struct Heartbeat {
     leases: Vec<String>,
 }
 
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct GivenBack {
     /// Who gives them back; for the log, it proves nothing.
@@ -48,7 +48,7 @@ pub(crate) struct GivenBack {
 }
 
 /// A lease and its job.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Held {
     #[schema(value_type = String)]
@@ -57,7 +57,7 @@ pub(crate) struct Held {
 }
 
 /// A lease that goes on.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RenewedLease {
     #[schema(value_type = String)]
@@ -68,12 +68,12 @@ pub(crate) struct RenewedLease {
 }
 
 /// A lease that nobody holds any more.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct LostLease {
     lease: String,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct HeartbeatAnswer {
     /// These go on.
     renewed: Vec<RenewedLease>,
@@ -83,7 +83,7 @@ pub(crate) struct HeartbeatAnswer {
     cancelled: Vec<Held>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ReleaseAnswer {
     /// These jobs are queued again.
     released: Vec<Held>,
