@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// Which of our crates each of them may use in its own code.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("reclaimer-domain", &[]),
     ("reclaimer-persistence", &["reclaimer-domain"]),
     ("reclaimer-provisioning", &["reclaimer-domain"]),
@@ -15,6 +15,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("reclaimer-oauth", &["reclaimer-domain"]),
     ("reclaimer-breaker", &[]),
     ("reclaimer-messaging", &["reclaimer-breaker", "reclaimer-domain", "reclaimer-provisioning"]),
+    ("reclaimer-supervisor", &[]),
     ("reclaimer-server", &["reclaimer-domain", "reclaimer-provisioning", "reclaimer-recovery"]),
     ("reclaimer-testkit", &["reclaimer-domain"]),
     (

@@ -23,6 +23,7 @@ documents! {
     "decisions/0002": "docs/decisions/0002-whole-record-updates.md",
     "decisions/0003": "docs/decisions/0003-axum-on-hyper-util.md",
     "decisions/0004": "docs/decisions/0004-diesel-with-hand-built-statements.md",
+    "decisions/0005": "docs/decisions/0005-worker-launcher.md",
     "reference/states": "docs/reference/states.md",
     "reference/errors": "docs/reference/errors.md",
     "reference/configuration": "docs/reference/configuration.md",
@@ -34,6 +35,7 @@ documents! {
     "crates/messaging": "crates/messaging/README.md",
     "crates/oauth": "crates/oauth/README.md",
     "crates/breaker": "crates/breaker/README.md",
+    "crates/supervisor": "crates/supervisor/README.md",
     "crates/server": "crates/server/README.md",
     "crates/testkit": "crates/testkit/README.md",
 }
