@@ -44,7 +44,10 @@ async fn what_was_acknowledged_survives_twenty_kills() -> Result<()> {
         }
         // The kill falls amid requests that are under way; their callers learn nothing.
         nix::sys::signal::kill(server.pid()?, nix::sys::signal::Signal::SIGKILL)?;
-        while load.join_next().await.is_some() {}
+        // A caller that found something wrong has panicked, and says so here.
+        while let Some(ended) = load.join_next().await {
+            ended?;
+        }
         drop(counts);
         if let Some(server) = Arc::into_inner(server) {
             server.crash().await?;
