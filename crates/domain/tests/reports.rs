@@ -5,8 +5,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use reclaimer_domain::history::{Actor, HistoryEntry, JobEvent};
 use reclaimer_domain::job::lifecycle::{MAX_PROGRESS, Verdict};
 use reclaimer_domain::job::{Job, Status};
+use reclaimer_domain::policy::{Action, Decision, StuckSign};
 use reclaimer_domain::time::{after, before};
 use reclaimer_domain::wire::read_report;
 use reclaimer_testkit::{a_job, noon};
@@ -95,4 +97,40 @@ fn progress_does_not_grow_without_bound() {
     assert!(job.progress["dropped"].as_str().unwrap().contains("a report"));
     report(&mut job, "completed", noon(), json!({}), noon());
     assert_eq!(job.status, Status::Finished, "what is too long to be kept still ends the job");
+}
+
+/// What history says of a report by somebody whose lease ended like this.
+fn said(end: impl FnOnce(&mut Job) -> HistoryEntry) -> String {
+    let mut job = held();
+    let token = job.lease.as_ref().unwrap().token.clone();
+    let event = JobEvent { id: 1, job_id: job.id.clone(), entry: end(&mut job) };
+    let late = json!({ "taskId": job.id, "lease": token.expose(), "workerId": "w", "status": "failed" });
+    let late = read_report(late, None).unwrap();
+    job.stale_report(&late, &[event], after(noon(), SECOND * 19)).unwrap().reason.unwrap()
+}
+
+#[test]
+fn a_late_report_is_told_by_what_ended_its_lease() {
+    let reported = |status: &'static str| {
+        said(move |job| match report(job, status, noon(), json!({}), noon()) {
+            Verdict::Applied(entries) => entries[0].clone(),
+            other => panic!("{other:?}"),
+        })
+    };
+    assert_eq!(
+        reported("completed"),
+        "worker w reported failed 19 s after it had reported completed; nothing was changed"
+    );
+    assert!(reported("paused").contains("19 s after it had reported paused"));
+    let given_back = said(|job| job.give_back(None, Duration::ZERO, noon()).unwrap());
+    assert!(given_back.contains("19 s after it had given the job back"), "{given_back}");
+    let cancelled = said(|job| job.cancel(Actor::Admin, noon()).unwrap());
+    assert!(cancelled.contains("19 s after the job was cancelled"), "{cancelled}");
+    let lost = said(|job| {
+        let action = Action::Requeue { run_at: noon(), priority: None };
+        let decision =
+            Decision { action, rule: None, reason: "r".to_owned(), sign: Some(StuckSign::LeaseExpired) };
+        job.recover(&decision, &"R".parse().unwrap(), noon()).unwrap()
+    });
+    assert!(lost.contains("19 s after its lease was lost"), "{lost}");
 }

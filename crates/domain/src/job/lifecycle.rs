@@ -12,12 +12,12 @@ use super::lease::{EndedLease, Lease, LeaseToken};
 use super::record::{Job, Progress};
 use super::report::{Failure, Holder, Outcome, Report, Retryable};
 use super::status::{IllegalTransition, Status, StatusEvent};
-use crate::history::{Actor, EventKind, HistoryEntry, JobEvent};
+use crate::history::{Actor, EventKind, HistoryEntry};
 use crate::id::RunId;
 use crate::name::WorkerId;
 use crate::policy::{Action, Decision, StuckSign};
 use crate::ports::Evidence;
-use crate::time::{after, between, rfc3339, spoken};
+use crate::time::{after, rfc3339};
 
 /// The most characters of an error text that are kept.
 pub const MAX_ERROR: usize = 16_384;
@@ -72,7 +72,13 @@ fn json_size(value: &Value) -> usize {
 }
 
 impl Job {
-    fn entry(&self, kind: EventKind, from: Option<Status>, actor: Actor, now: DateTime<Utc>) -> HistoryEntry {
+    pub(super) fn entry(
+        &self,
+        kind: EventKind,
+        from: Option<Status>,
+        actor: Actor,
+        now: DateTime<Utc>,
+    ) -> HistoryEntry {
         HistoryEntry {
             at: now,
             kind,
@@ -256,52 +262,6 @@ impl Job {
             Outcome::Progress => false,
         };
         same_holder && same_end
-    }
-
-    /// What history says about a report by somebody who does not hold the job: who reported what, and how late.
-    /// `None` when the same holder's same report is on record already.
-    #[must_use]
-    pub fn stale_report(
-        &self,
-        report: &Report,
-        history: &[JobEvent],
-        now: DateTime<Utc>,
-    ) -> Option<HistoryEntry> {
-        let print = match &report.holder {
-            Holder::Lease(token) => Some(token.fingerprint()),
-            Holder::Worker(_) => None,
-        };
-        let of_lease = |event: &&JobEvent| {
-            let named = event.entry.detail.as_ref().and_then(|detail| detail.get("lease"));
-            print.is_some() && named.and_then(Value::as_str) == print.as_deref()
-        };
-        let claimed = history.iter().filter(of_lease).find(|event| event.entry.kind == EventKind::Claimed);
-        let lost = history.iter().filter(of_lease).find(|event| {
-            event.entry.from == Some(Status::Running) && event.entry.to != Some(Status::Running)
-        });
-        let sender = match (claimed.map(|event| &event.entry.actor), &report.sender, &report.holder) {
-            (Some(Actor::Worker(worker)), _, _)
-            | (_, _, Holder::Worker(worker))
-            | (_, Some(worker), Holder::Lease(_)) => Some(worker.clone()),
-            _ => None,
-        };
-        let reported = report.outcome.as_str();
-        let detail = json!({ "reported": reported, "lease": print, "sender": sender });
-        if history.iter().any(|event| {
-            event.entry.kind == EventKind::StaleReport && event.entry.detail.as_ref() == Some(&detail)
-        }) {
-            return None;
-        }
-        let who = sender.as_ref().map_or("a worker".to_owned(), |worker| format!("worker {worker}"));
-        let late = match lost {
-            Some(event) => format!("{} after its lease was lost", spoken(between(event.entry.at, now))),
-            None => "without holding the job".to_owned(),
-        };
-        let actor = sender.map_or(Actor::System, Actor::Worker);
-        let mut entry = self.entry(EventKind::StaleReport, Some(self.status), actor, now);
-        entry.reason = Some(format!("{who} reported {reported} {late}; nothing was changed"));
-        entry.detail = Some(detail);
-        Some(entry)
     }
 
     /// Renews the lease. `named` says that the sign was about this very job, not about its worker in general: only

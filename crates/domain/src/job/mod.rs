@@ -10,6 +10,7 @@ mod new;
 mod priority;
 mod record;
 pub mod report;
+mod stale;
 pub mod status;
 
 pub use lease::{EndedLease, Lease, LeaseToken};
