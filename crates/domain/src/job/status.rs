@@ -12,8 +12,8 @@
 //!
 //! A dash is [`IllegalTransition`], which names both ends. Who sends what: workers `claim`, `finish`, `fail`,
 //! `suspend`, `release`; recovery `reclaim`, `recover`, `quarantine`; admins `retry`, `hold`, `resume`,
-//! `unquarantine`, `cancel`; producers `cancel`. `quarantine` also follows a worker's failure report that used up the
-//! job's attempts. Guards that need a lease, a time or a limit stand before the event, in [`super::lifecycle`] and in
+//! `unquarantine`, `cancel`. `quarantine` also follows a worker's failure report that used up the job's attempts.
+//! Producers only create jobs: they share the workers' token, and no worker may give up another's job. Guards that need a lease, a time or a limit stand before the event, in [`super::lifecycle`] and in
 //! the policy; the store repeats them in the `WHERE` of its update.
 
 use std::fmt;
