@@ -21,12 +21,15 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     (
         "reclaimer",
         &[
+            "reclaimer-breaker",
             "reclaimer-domain",
+            "reclaimer-messaging",
             "reclaimer-oauth",
             "reclaimer-persistence",
             "reclaimer-provisioning",
             "reclaimer-recovery",
             "reclaimer-server",
+            "reclaimer-supervisor",
         ],
     ),
 ];

@@ -12,6 +12,7 @@ mod demo;
 mod examples;
 mod fencing;
 mod life;
+mod link;
 mod recovery;
 mod rig;
 mod sockets;

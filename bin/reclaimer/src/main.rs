@@ -8,6 +8,7 @@ mod crawler;
 mod data_dir;
 mod demo;
 mod docs_site;
+mod fleet;
 mod logging;
 mod system;
 mod wiring;
@@ -17,6 +18,11 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    // A process that stands between the supervisor and a worker: it must be what it is before anything else runs.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == fleet::LAUNCH) {
+        return reclaimer_supervisor::launcher::run(arguments);
+    }
     let cli = cli::Cli::parse();
     match cli::run(cli) {
         Ok(code) => code,

@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use reclaimer_domain::ports::{AccountStore, Clock, JobStore, RecoveryStore, StoreListener, TokenIssuer};
+use reclaimer_domain::ports::{
+    AccountStore, Arrival, Clock, JobStore, RecoveryStore, StoreListener, TakenLease, TokenIssuer,
+};
 use reclaimer_domain::secret::Secret;
+use reclaimer_messaging::Roster;
 use reclaimer_oauth::{OAuthIssuer, Timeouts};
 use reclaimer_persistence::{SqliteConfig, SqliteStore};
 use reclaimer_provisioning::{Arrivals, Provisioning};
@@ -16,6 +19,7 @@ use tracing::error;
 
 use crate::config::Settings;
 use crate::docs_site;
+use crate::fleet::{self, Crew, Sockets};
 use crate::system::Seed;
 
 /// What the graph needs from outside.
@@ -25,6 +29,8 @@ pub(crate) struct Outside {
     pub(crate) seed: Seed,
     pub(crate) auth: Auth,
     pub(crate) listeners: Listeners,
+    /// The sockets of links that workers connect to.
+    pub(crate) sockets: Sockets,
     /// Cancelled when the server is to end.
     pub(crate) shutdown: CancellationToken,
 }
@@ -34,6 +40,7 @@ pub(crate) struct Outside {
 pub(crate) struct Graph {
     store: SqliteStore,
     engine: Engine,
+    crew: Crew,
     router: axum::Router,
     listeners: Listeners,
     limits: Limits,
@@ -43,10 +50,12 @@ pub(crate) struct Graph {
 
 /// Puts everything together.
 pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
-    let Outside { clock, seed, auth, listeners, shutdown } = outside;
+    let Outside { clock, seed, auth, listeners, sockets, shutdown } = outside;
 
     let arrivals = Arc::new(Arrivals::new(Arc::clone(&clock)));
-    let store = SqliteStore::open(sqlite(settings)?, Arc::clone(&arrivals) as Arc<dyn StoreListener>)?;
+    let roster = Arc::new(Roster::default());
+    let news = News { arrivals: Arc::clone(&arrivals), roster: Arc::clone(&roster) };
+    let store = SqliteStore::open(sqlite(settings)?, Arc::new(news))?;
     let jobs: Arc<dyn JobStore> = Arc::new(store.clone());
     let accounts: Arc<dyn AccountStore> = Arc::new(store.clone());
     let recovery: Arc<dyn RecoveryStore> = Arc::new(store.clone());
@@ -63,6 +72,17 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
             rng: seed.generator("provisioning"),
         },
     );
+    let (crew, fleet) = fleet::build(
+        settings,
+        fleet::Deps {
+            provisioning: provisioning.clone(),
+            roster,
+            clock: Arc::clone(&clock),
+            seed,
+            sockets,
+            shutdown: shutdown.clone(),
+        },
+    )?;
     let (engine, recovery) = Engine::new(
         settings.recovery.engine(),
         reclaimer_recovery::Deps {
@@ -83,6 +103,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
             jobs,
             accounts,
             recovery,
+            fleet,
             clock: Arc::clone(&clock),
             shutdown: shutdown.clone(),
         },
@@ -93,7 +114,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
         grace: settings.server.shutdown_grace,
         ..Limits::default()
     };
-    Ok(Graph { store, engine, router, listeners, limits, clock, shutdown })
+    Ok(Graph { store, engine, crew, router, listeners, limits, clock, shutdown })
 }
 
 impl Graph {
@@ -111,16 +132,37 @@ impl Graph {
     }
 
     /// Runs until the shutdown is asked for, and then ends in order: no more connections, running requests finish, the
-    /// engine finishes its batch, the writer carries out what waits.
+    /// engine finishes its batch, workers and then links end, the writer carries out what waits.
     pub(crate) async fn run(self) -> Served {
-        let Self { store, engine, router, listeners, limits, shutdown, .. } = self;
+        let Self { store, engine, crew, router, listeners, limits, shutdown, .. } = self;
+        let crew = crew.start();
         let engine = tokio::spawn(engine.run(shutdown.clone()));
         let served = serve(listeners, router, limits, shutdown).await;
         if let Err(panic) = engine.await {
             error!(area = "JOB-RECOVERY", %panic, "the recovery engine ended by a panic");
         }
+        if let Err(panic) = crew.await {
+            error!(area = "SUPERVISOR", %panic, "the supervision of workers ended by a panic");
+        }
         store.close().await;
         served
+    }
+}
+
+/// Whoever wants to know of the store's news.
+#[derive(Debug)]
+struct News {
+    arrivals: Arc<Arrivals>,
+    roster: Arc<Roster>,
+}
+
+impl StoreListener for News {
+    fn arrived(&self, arrived: &[Arrival]) {
+        self.arrivals.arrived(arrived);
+    }
+
+    fn taken(&self, leases: &[TakenLease]) {
+        self.roster.taken(leases);
     }
 }
 

@@ -111,8 +111,8 @@ pub enum RefreshRequest {
         request_id: String,
         /// Of which provider.
         provider: ProviderId,
-        /// Which account.
-        account: AccountId,
+        /// Which account; a request that does not say gets none.
+        account: Option<AccountId>,
         /// Whose it is, where that is said; an account of another user is then refused.
         user: Option<String>,
     },

@@ -111,8 +111,9 @@ impl Roster {
         let mut inner = self.inner();
         let known = if paused { inner.paused.insert(worker.clone()) } else { inner.paused.remove(worker) };
         let mut connected = false;
-        for session in inner.sessions.values().filter(|session| session.view.worker == *worker) {
+        for session in inner.sessions.values_mut().filter(|session| session.view.worker == *worker) {
             connected = true;
+            session.view.paused = paused;
             // A session that takes no more commands is about to end; the next one begins as it is to.
             drop(session.commands.try_send(if paused { Command::Pause } else { Command::Resume }));
         }

@@ -25,6 +25,8 @@ codes! {
     NOT_FOUND = "not_found", "404", "there is nothing at this path";
     UNKNOWN_JOB = "unknown_job", "404", "there is no such job";
     UNKNOWN_ACCOUNT = "unknown_account", "404, in an order 422", "there is no such account; set it first";
+    UNKNOWN_WORKER = "unknown_worker", "404", "no worker of this name is connected by a link or supervised";
+    UNKNOWN_LINK = "unknown_link", "404", "no link of this name is configured";
     METHOD_NOT_ALLOWED = "method_not_allowed", "405", "the path is there, the method is not; the header `allow` says which are";
     SLOW_BODY = "slow_body", "408", "the body did not arrive in time";
     ILLEGAL_TRANSITION = "illegal_transition", "409", "the job's state forbids it; the text names both ends";
@@ -36,6 +38,8 @@ codes! {
     ACCOUNT_NOT_VALID = "account_not_valid", "409", "the account has no token that holds; it must be authorised again";
     UNKNOWN_PROVIDER = "unknown_provider", "409", "the account's provider is not configured; add it as `[[oauth.provider]]`";
     REFRESH_REFUSED = "refresh_refused", "409", "the provider refused the refresh for good; authorise the account again";
+    NOT_SUPERVISED = "not_supervised", "409", "the worker's process was not started here; restart it where it was";
+    NO_BREAKER = "no_breaker", "409", "workers connect to this link by themselves; there is nothing to guard";
     TOO_LARGE = "too_large", "413", "the body is larger than 1 MiB; split it";
     NOT_JSON = "not_json", "415", "send the body with `content-type: application/json`";
     UNKNOWN_HOST = "unknown_host", "421", "the server is not called that; see `server.allowed_hosts`";

@@ -3,6 +3,7 @@
 mod auth;
 mod code;
 mod extract;
+pub mod fleet;
 mod host;
 mod listen;
 mod problem;
@@ -13,7 +14,7 @@ mod shapes;
 mod state;
 
 pub use auth::{Auth, Peer};
-pub use listen::{Address, BindError, InvalidAddress, Listeners};
+pub use listen::{Address, BindError, InvalidAddress, Listeners, bind_unix};
 pub use problem::Problem;
 pub use routes::{openapi, router};
 pub use serve::{Limits, Served, serve};

@@ -73,9 +73,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds every address. A Unix socket's file is its owner's alone, unless it is `shared` with other users, who are
-    /// then told apart by their uid; a file that a dead server left behind is replaced, one on which somebody answers is
-    /// not.
+    /// Binds every address, the Unix sockets by [`bind_unix`].
     ///
     /// # Errors
     /// [`BindError`] names the first address that cannot be listened on.
@@ -90,11 +88,7 @@ impl Listeners {
                     bound.tcp.push(listener);
                 }
                 Address::Unix(path) => {
-                    clear_stale(address, path).await?;
-                    let listener = UnixListener::bind(path).map_err(refused)?;
-                    let mode = if shared { 0o666 } else { 0o600 };
-                    let permissions = std::fs::Permissions::from_mode(mode);
-                    std::fs::set_permissions(path, permissions).map_err(refused)?;
+                    let listener = bind_unix(path, shared).await?;
                     bound.addresses.push(address.clone());
                     bound.unix.push((listener, path.clone()));
                 }
@@ -108,6 +102,21 @@ impl Listeners {
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
+}
+
+/// Binds a Unix socket. Its file is its owner's alone, unless it is `shared` with other users, who are then told apart by
+/// their uid; a file that a dead server left behind is replaced, one on which somebody answers is not.
+///
+/// # Errors
+/// [`BindError`] says why it cannot be listened on.
+pub async fn bind_unix(path: &Path, shared: bool) -> Result<UnixListener, BindError> {
+    let address = Address::Unix(path.to_owned());
+    clear_stale(&address, path).await?;
+    let refused = |source| BindError::Refused { address: address.clone(), source };
+    let listener = UnixListener::bind(path).map_err(refused)?;
+    let mode = if shared { 0o666 } else { 0o600 };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(refused)?;
+    Ok(listener)
 }
 
 /// Removes a socket on which nobody answers.

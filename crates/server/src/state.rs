@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
+use crate::fleet::Fleet;
 
 /// Settings of the API.
 #[derive(Debug, Clone)]
@@ -39,6 +40,8 @@ pub struct Deps {
     pub accounts: Arc<dyn AccountStore>,
     /// Asks for recovery runs.
     pub recovery: reclaimer_recovery::Handle,
+    /// Links, their workers and processes.
+    pub fleet: Arc<dyn Fleet>,
     /// Tells the time that is stored.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the server ends: whoever waits for jobs is then answered at once.
@@ -53,6 +56,7 @@ pub(crate) struct App {
     pub(crate) jobs: Arc<dyn JobStore>,
     pub(crate) accounts: Arc<dyn AccountStore>,
     pub(crate) recovery: reclaimer_recovery::Handle,
+    pub(crate) fleet: Arc<dyn Fleet>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shutdown: CancellationToken,
     probe: Arc<Mutex<()>>,
@@ -61,10 +65,10 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(config: Config, deps: Deps) -> Self {
-        let Deps { provisioning, jobs, accounts, recovery, clock, shutdown } = deps;
+        let Deps { provisioning, jobs, accounts, recovery, fleet, clock, shutdown } = deps;
         let waiting = Arc::new(Semaphore::new(config.most_waiting));
         let (config, probe) = (Arc::new(config), Arc::default());
-        Self { config, provisioning, jobs, accounts, recovery, clock, shutdown, probe, waiting }
+        Self { config, provisioning, jobs, accounts, recovery, fleet, clock, shutdown, probe, waiting }
     }
 
     /// Room for one more who waits; `None` when there is none. Whoever does not wait needs none.

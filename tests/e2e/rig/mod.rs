@@ -1,5 +1,6 @@
 //! A server process, a client for it, and the few tools the tests share.
 
+mod link;
 mod program;
 mod server;
 mod sqlite;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+pub(crate) use link::{Peer, Provider, envelope};
 pub(crate) use program::{Ran, reclaimer};
 pub(crate) use server::{Answer, Server, Setup, binary};
 pub(crate) use sqlite::{query, run_sql};

@@ -1,6 +1,6 @@
 //! `reclaimer doctor`: checks what on-call would check, and says what to do about each finding.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,10 +10,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reclaimer_domain::ports::Clock;
 use reclaimer_persistence::{maintenance, migrate};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Common;
 use crate::client::{Client, Refusal};
-use crate::config::Settings;
+use crate::config::{Mode, Settings};
 use crate::data_dir::{ADMIN_TOKEN, WORKER_TOKEN, read_addresses};
 use crate::system::SystemClock;
 use crate::wiring::database_file;
@@ -58,6 +59,7 @@ pub(super) async fn run(common: &Common) -> Result<ExitCode> {
     findings.push(disk(&file, &settings));
     findings.push(secrets(&settings.server.data_dir));
     findings.extend(sockets(&settings.server.data_dir));
+    findings.extend(link_sockets(&settings));
     findings.extend(server(common).await);
     if output.is_json() {
         output.json(&findings)?;
@@ -202,6 +204,52 @@ fn socket(path: &Path) -> Finding {
     }
 }
 
+/// The sockets of links, as far as they can be seen without disturbing anybody.
+fn link_sockets(settings: &Settings) -> Vec<Finding> {
+    let links = settings.link.all();
+    links.iter().map(|link| link_socket(&link.name, &link.path, link.mode())).collect()
+}
+
+fn link_socket(name: &str, path: &Path, mode: Mode) -> Finding {
+    let shown = path.display();
+    match (std::fs::metadata(path), mode) {
+        (Ok(found), _) if !found.file_type().is_socket() => {
+            let found = format!("link `{name}`: {shown} is no socket");
+            Finding::problem("link", found, "remove the file, or correct the link's path")
+        }
+        (Ok(found), Mode::Listen) if found.permissions().mode() & 0o077 != 0 => {
+            let advice = "only the users in auth.socket_uids are served, but chmod 600 keeps the rest from connecting at all";
+            Finding::warning("link", format!("link `{name}`: others may connect to {shown}"), advice)
+        }
+        (Ok(_), _) => Finding::ok("link", format!("link `{name}`: {shown} is there")),
+        (Err(error), Mode::Dial) => {
+            let found = format!("link `{name}`: {shown}: {error}");
+            Finding::warning("link", found, "start the crawler that listens there; jobs wait meanwhile")
+        }
+        (Err(error), Mode::Listen) => {
+            let found = format!("link `{name}`: {shown}: {error}");
+            Finding::warning("link", found, "start the server, which makes it")
+        }
+    }
+}
+
+/// Links and processes, as the running server has them.
+async fn fleet(client: &Client) -> Vec<Finding> {
+    let Ok(fleet) = client.get(&["api", "admin", "workers"]).await else { return Vec::new() };
+    let count = |key: &str| fleet[key].as_array().map_or(0, Vec::len);
+    let problems: Vec<&str> =
+        fleet["problems"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if problems.is_empty() {
+        let (links, workers, processes) = (count("links"), count("workers"), count("processes"));
+        let found = format!(
+            "{links} links, {workers} connections, {processes} supervised processes, and nothing amiss"
+        );
+        return vec![Finding::ok("workers", found)];
+    }
+    let advice = "see `reclaimer links list` and `reclaimer workers list`; jobs wait meanwhile";
+    problems.into_iter().map(|problem| Finding::warning("workers", problem, advice)).collect()
+}
+
 /// The running server: whether it can serve, and whether its clock is ours.
 async fn server(common: &Common) -> Vec<Finding> {
     let client = match common.client() {
@@ -224,6 +272,7 @@ async fn server(common: &Common) -> Vec<Finding> {
         }
     });
     findings.extend(clock(&client).await);
+    findings.extend(fleet(&client).await);
     findings
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod output;
 mod queues;
 mod recover;
 mod serve;
+mod workers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,6 +65,12 @@ enum Command {
     /// Look at queues, stop and restart them
     #[command(subcommand)]
     Queues(queues::Command),
+    /// Look at workers and their processes, stop and restart them
+    #[command(subcommand)]
+    Workers(workers::Command),
+    /// Look at links, and steer what guards them
+    #[command(subcommand)]
+    Links(workers::LinkCommand),
     /// Look at accounts and set their credentials
     #[command(subcommand)]
     Accounts(accounts::Command),
@@ -134,6 +141,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Jobs(command)) => runtime.block_on(jobs::run(&common, command)),
         Some(Command::Recover(args)) => runtime.block_on(recover::run(&common, args)),
         Some(Command::Queues(command)) => runtime.block_on(queues::run(&common, command)).map(done),
+        Some(Command::Workers(command)) => runtime.block_on(workers::run(&common, command)).map(done),
+        Some(Command::Links(command)) => runtime.block_on(workers::links(&common, command)).map(done),
         Some(Command::Accounts(command)) => runtime.block_on(accounts::run(&common, command)).map(done),
         Some(Command::Config) => config::run(&common).map(done),
         Some(Command::Doctor) => runtime.block_on(doctor::run(&common)),

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::Common;
 use crate::config::{Flags, Settings, load};
 use crate::data_dir::{ADMIN_TOKEN, DataDir, WORKER_TOKEN};
+use crate::fleet;
 use crate::logging;
 use crate::system::{EndSignals, Seed, SystemClock};
 use crate::wiring::{self, Outside};
@@ -36,6 +37,7 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let own_uid = nix::unistd::geteuid().as_raw();
     let shared = auth.socket_uids.iter().any(|uid| *uid != own_uid);
     let listeners = Listeners::bind(&settings.server.addresses()?, shared).await?;
+    let sockets = fleet::bind(&settings, &auth.socket_uids, shared).await?;
     let addresses = listeners.addresses().to_vec();
     let shutdown = CancellationToken::new();
     let outside = Outside {
@@ -43,6 +45,7 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         seed: Seed::fresh()?,
         auth,
         listeners,
+        sockets,
         shutdown: shutdown.clone(),
     };
     let graph = wiring::build(&settings, outside)?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fleet;
 use super::settings::Settings;
 
 /// Whether one key's value has the right type, told by the settings themselves.
@@ -23,7 +24,19 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Whether every value is one that can work; otherwise the key, and what is allowed.
 pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)> {
-    let Settings { server, database, auth, provisioning, discovery, oauth, recovery, .. } = settings;
+    let Settings {
+        server,
+        database,
+        auth,
+        provisioning,
+        discovery,
+        oauth,
+        link,
+        breaker,
+        supervisor,
+        recovery,
+        log: _,
+    } = settings;
     addresses(settings)?;
     at_least_one("server.connections", server.connections as u64, 1_000_000)?;
     if database.sqlite_path(&server.data_dir).is_none() {
@@ -36,6 +49,14 @@ pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)
         ("provisioning.lease", provisioning.lease, Duration::from_millis(100)),
         ("provisioning.refresh_before", provisioning.refresh_before, Duration::ZERO),
         ("discovery.fresh_for", discovery.fresh_for, Duration::ZERO),
+        ("link.heartbeat_interval", link.heartbeat_interval, Duration::from_millis(10)),
+        ("link.heartbeat_timeout", link.heartbeat_timeout, Duration::from_millis(100)),
+        ("link.first_frame_within", link.first_frame_within, Duration::from_millis(100)),
+        ("link.reconnect_after", link.reconnect_after, Duration::from_millis(10)),
+        ("link.reconnect_at_most", link.reconnect_at_most, Duration::from_millis(10)),
+        ("breaker.open_for", breaker.open_for, Duration::from_millis(10)),
+        ("breaker.open_at_most", breaker.open_at_most, Duration::from_millis(10)),
+        ("supervisor.retry_exhausted", supervisor.retry_exhausted, Duration::from_millis(100)),
         ("recovery.startup_delay", recovery.startup_delay, Duration::ZERO),
         ("recovery.interval", recovery.interval, Duration::from_millis(100)),
         ("recovery.lease_check", recovery.lease_check, Duration::from_millis(10)),
@@ -65,6 +86,7 @@ pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)
     if recovery.stuck.iter().any(|stuck| stuck.queue.is_none() && stuck.command.is_none()) {
         return Err(("recovery.stuck", "each table names a `queue`, a `command`, or both".to_owned()));
     }
+    fleet::check(link, breaker, supervisor)?;
     let both =
         oauth.provider.iter().find(|one| one.client_secret.is_some() && one.client_secret_file.is_some());
     if let Some(provider) = both {

@@ -72,6 +72,86 @@ pub(super) const KEYS: &[Key] = &[
         meaning: "`[[oauth.provider]]` with `id`, `token_url`, `client_id` and, for a confidential client, \
                   `client_secret_file` or `client_secret`: where accounts of this provider are refreshed",
     },
+    list(
+        "link.socket_path",
+        "the socket of a crawler that listens on it, or several: each is one link that we dial, in the envelope dialect. \
+         Also `SOCKET_PATH`",
+    ),
+    one("link.id", "what we are called on links of the envelope dialect"),
+    one("link.peer", "what the worker at the other end is called there"),
+    one(
+        "link.command_peer",
+        "to whom START_JOB, PAUSE_CRAWLER and RESUME_CRAWLER are addressed; unset: `link.peer`. Some crawlers want \
+         `crawler`",
+    ),
+    one("link.heartbeat_interval", "between two of our heartbeats, in the envelope dialect"),
+    one("link.heartbeat_timeout", "a worker that says nothing for so long is lost"),
+    one("link.first_frame_within", "so is one that says nothing valid within this time of the connection"),
+    one(
+        "link.reconnect_after",
+        "from a connection that failed to the next attempt; it grows by half each time …",
+    ),
+    one("link.reconnect_at_most", "… up to this"),
+    one(
+        "link.send_refresh_token",
+        "whether workers get refresh tokens too when they ask for fresh credentials",
+    ),
+    Key {
+        name: "link.each",
+        kind: Kind::Tables(&[
+            "name",
+            "path",
+            "mode",
+            "dialect",
+            "queue",
+            "jobs_at_once",
+            "id",
+            "peer",
+            "command_peer",
+            "heartbeat_interval",
+            "heartbeat_timeout",
+            "first_frame_within",
+            "send_refresh_token",
+            "entities",
+        ]),
+        meaning: "`[[link]]` (beside a `[link]`: `[[link.each]]`) with `name`, `path`, and what differs from `[link]`: \
+                  `dialect` (`envelope`, `flat`), `mode` (`dial`, `listen`; unset: we dial an envelope link, and crawlers \
+                  dial a flat one), `queue`, `jobs_at_once` (1) where a request does not say, `entities` (flat: what \
+                  each command is called), and any key of `[link]` that a link has",
+    },
+    one("breaker.failure_threshold", "so many attempts to connect that fail in a row open a link's circuit"),
+    one("breaker.open_for", "for so long, a fifth more or less; it grows by half while probing fails …"),
+    one("breaker.open_at_most", "… up to this"),
+    one("breaker.half_open_probes", "at most so many probes at once"),
+    one("supervisor.enabled", "whether the workers below are started and kept alive. Also `SUPERVISED`"),
+    one("supervisor.retry_exhausted", "between two attempts to start a worker that was given up"),
+    Key {
+        name: "supervisor.worker",
+        kind: Kind::Tables(&[
+            "name",
+            "command",
+            "args",
+            "env",
+            "dir",
+            "count",
+            "user",
+            "restart",
+            "restart_delay",
+            "max_restarts",
+            "within",
+            "ready_within",
+            "stop_grace",
+            "memory_limit",
+            "open_files",
+            "link",
+            "on_exhausted",
+        ]),
+        meaning: "`[[supervisor.worker]]` with `name`, `command`, and as needed: `args`, `env`, `dir`, `count` (1), \
+                  `user`, `restart` (`always`, `on-failure`, `never`), `restart_delay` (1s), `max_restarts` (5) `within` \
+                  (1m), `on_exhausted` (`slow`: tried again; `hold`), `ready_within`, `stop_grace` (10s), \
+                  `memory_limit`, `open_files`, and `link`: the link over which it is heard, whose path it finds in \
+                  `SOCKET_PATH`",
+    },
     one("recovery.enabled", "whether recovery runs by itself; runs on demand happen either way"),
     one("recovery.startup_delay", "from the start to the startup run"),
     one("recovery.interval", "between periodic runs"),
@@ -99,6 +179,10 @@ pub(super) const KEYS: &[Key] = &[
 pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
+
+/// Short names of variables that older set-ups use.
+pub(super) const SHORT: [(&str, &str); 2] =
+    [("SOCKET_PATH", "link.socket_path"), ("SUPERVISED", "supervisor.enabled")];
 
 /// The name of a key's variable.
 pub(super) fn variable(name: &str) -> String {

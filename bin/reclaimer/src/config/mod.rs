@@ -4,12 +4,15 @@
 //! and [`load()`] puts them together and refuses what is wrong with the place where it stands.
 
 mod check;
+mod fleet;
 mod keys;
 mod load;
 mod settings;
 mod show;
 mod sources;
+mod words;
 
+pub(crate) use fleet::{Mode, OnExhausted, Restart, Worker};
 pub(crate) use load::{Flags, Loaded, load};
 pub(crate) use settings::{LogFormat, Provider, Settings};
 pub(crate) use show::shown;

@@ -6,46 +6,15 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use reclaimer_domain::area::SpawnRules;
-use reclaimer_domain::name::{AreaKind, Command, ProviderId, QueueName, Quoted};
+use reclaimer_domain::name::{AreaKind, Command, ProviderId, QueueName};
 use reclaimer_domain::policy::{Policy, StuckLimits, StuckOverride};
 use reclaimer_persistence::Durability;
 use reclaimer_server::Address;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// Declares a choice between words, whose refusal names them all.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal),* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-        #[serde(try_from = "String")]
-        pub(crate) enum $name { $($variant),* }
-
-        impl $name {
-            /// The word.
-            pub(crate) fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),* }
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = String;
-
-            fn try_from(text: String) -> Result<Self, String> {
-                match text.as_str() {
-                    $($word => Ok(Self::$variant),)*
-                    _ => Err(format!("one of {}, got `{text}`", Quoted(&[$($word),*]))),
-                }
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-    };
-}
+use super::fleet::{Breaker, Links, Supervisor};
+use super::words::{one_or_many, words};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -57,6 +26,9 @@ pub(crate) struct Settings {
     pub(crate) provisioning: Provisioning,
     pub(crate) discovery: Discovery,
     pub(crate) oauth: OAuth,
+    pub(crate) link: Links,
+    pub(crate) breaker: Breaker,
+    pub(crate) supervisor: Supervisor,
     pub(crate) recovery: Recovery,
     pub(crate) log: Log,
 }
@@ -338,18 +310,4 @@ words! {
 words! {
     /// From which level on lines are written.
     LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" }
-}
-
-/// A text, or a list of texts.
-fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "a text or a list of texts")]
-    enum OneOrMany {
-        One(String),
-        Many(Vec<String>),
-    }
-    Ok(match OneOrMany::deserialize(deserializer)? {
-        OneOrMany::One(text) => vec![text],
-        OneOrMany::Many(texts) => texts,
-    })
 }

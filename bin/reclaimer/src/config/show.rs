@@ -38,15 +38,21 @@ pub(crate) fn shown(loaded: &Loaded) -> anyhow::Result<Vec<Shown>> {
         .collect())
 }
 
+const MASKED: &str = "***";
+
 /// Hides what must not be seen.
 fn mask(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {
-                if name == "client_secret" && !field.is_null() {
-                    *field = "***".into();
+                match field {
+                    // Workers are often given their secrets by their environment.
+                    Value::Object(variables) if name == "env" => {
+                        variables.values_mut().for_each(|value| *value = MASKED.into());
+                    }
+                    Value::String(secret) if name == "client_secret" => *secret = MASKED.to_owned(),
+                    _ => mask(field),
                 }
-                mask(field);
             }
         }
         Value::Array(items) => items.iter_mut().for_each(mask),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use config::{Map, Value, ValueKind};
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{KEYS, Kind, find, nearest, variable};
+use super::keys::{KEYS, Key, Kind, SHORT, find, nearest, variable};
 
 /// Settings of one source, ready for the `config` crate.
 #[derive(Debug, Clone)]
@@ -39,25 +39,29 @@ fn parse(path: &Path, text: &str) -> Result<Values> {
     let file = File { path, text };
     let mut values = Map::new();
     for (section, content) in table.get_ref() {
-        let DeValue::Table(content) = content.get_ref() else {
-            let place = file.place(section.span().start);
-            let name = section.get_ref();
-            bail!("{place}: unknown key `{name}`; every key stands in a section, e.g. [server]");
-        };
-        for (key, value) in content {
-            let name = format!("{}.{}", section.get_ref(), key.get_ref());
-            let place = file.place(key.span().start);
-            let Some(known) = find(&name) else { bail!("{place}: {}", unknown(&name)) };
-            if let (Kind::Tables(fields), DeValue::Array(tables)) = (known.kind, value.get_ref()) {
-                for table in tables {
-                    file.check_fields(&name, fields, table.get_ref())?;
+        let name = section.get_ref();
+        match content.get_ref() {
+            DeValue::Table(content) => {
+                for (key, value) in content {
+                    let name = format!("{name}.{}", key.get_ref());
+                    file.put(&mut values, name, key.span().start, value.get_ref())?;
                 }
             }
-            values.insert(name, file.value(value.get_ref(), &place));
+            // A section of which there are several.
+            tables @ DeValue::Array(_) if find(&format!("{name}.{EACH}")).is_some() => {
+                file.put(&mut values, format!("{name}.{EACH}"), section.span().start, tables)?;
+            }
+            _ => {
+                let place = file.place(section.span().start);
+                bail!("{place}: unknown key `{name}`; every key stands in a section, e.g. [server]");
+            }
         }
     }
     Ok(Values(values))
 }
+
+/// The key of the tables that `[[section]]` makes.
+const EACH: &str = "each";
 
 struct File<'a> {
     path: &'a Path,
@@ -69,13 +73,34 @@ impl File<'_> {
         format!("{}:{}", self.path.display(), line_of(self.text, offset))
     }
 
+    fn put(
+        &self,
+        values: &mut Map<String, Value>,
+        name: String,
+        at: usize,
+        value: &DeValue<'_>,
+    ) -> Result<()> {
+        let place = self.place(at);
+        let Some(known) = find(&name) else { bail!("{place}: {}", unknown(&name)) };
+        if let (Kind::Tables(fields), DeValue::Array(tables)) = (known.kind, value) {
+            for table in tables {
+                self.check_fields(&name, fields, table.get_ref())?;
+            }
+        }
+        values.insert(name, self.value(value, &place));
+        Ok(())
+    }
+
     fn check_fields(&self, name: &str, fields: &[&str], table: &DeValue<'_>) -> Result<()> {
         let DeValue::Table(table) = table else { return Ok(()) };
         let unknown = table.keys().find(|key| !fields.contains(&key.get_ref().as_ref()));
         let Some(key) = unknown else { return Ok(()) };
         let hint = match nearest(key.get_ref(), fields.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("[[{name}]] takes {}", fields.join(", ")),
+            None => {
+                let name = name.strip_suffix(&format!(".{EACH}")).unwrap_or(name);
+                format!("[[{name}]] takes {}", fields.join(", "))
+            }
         };
         bail!("{}: unknown key `{}`; {hint}", self.place(key.span().start), key.get_ref())
     }
@@ -128,17 +153,35 @@ fn unknown(name: &str) -> String {
     }
 }
 
-/// Reads the variables `RECLAIMER_<SECTION>__<KEY>`.
+/// Reads the variables `RECLAIMER_<SECTION>__<KEY>`, and under them the short ones.
 pub(super) fn environment(variables: impl Iterator<Item = (String, String)>) -> Result<Values> {
-    let mut values = Map::new();
+    let (mut values, mut short) = (Map::new(), Map::new());
     for (variable_name, text) in variables {
+        if let Some((_, name)) = SHORT.iter().find(|(short, _)| *short == variable_name) {
+            if let Some(known) = find(name) {
+                short.insert((*name).to_owned(), of_short(known, &text, &variable_name)?);
+            }
+            continue;
+        }
         let Some(rest) = variable_name.strip_prefix("RECLAIMER_") else { continue };
         let Some((section, key)) = rest.split_once("__") else { continue };
         let name = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
         let Some(known) = find(&name) else { bail!("{variable_name}: {}", unknown(&name)) };
         values.insert(name, plain(known.kind, &text, &variable_name)?);
     }
-    Ok(Values(values))
+    short.extend(values);
+    Ok(Values(short))
+}
+
+/// What a short name means in older set-ups: `SUPERVISED` is true only when it says so.
+fn of_short(known: &Key, text: &str, place: &str) -> Result<Value> {
+    match known.name {
+        "supervisor.enabled" => {
+            let truth = text.eq_ignore_ascii_case("true");
+            Ok(Value::new(Some(&place.to_owned()), ValueKind::Boolean(truth)))
+        }
+        _ => plain(known.kind, text, place),
+    }
 }
 
 /// A text from the environment or a flag.
@@ -180,5 +223,5 @@ impl Values {
 
 /// Where a variable's value comes from, for `reclaimer config`.
 pub(super) fn is_variable(place: &str, name: &str) -> bool {
-    place == variable(name)
+    place == variable(name) || SHORT.contains(&(place, name))
 }

@@ -74,7 +74,7 @@ mod tests {
         RefreshRequest::OfAccount {
             request_id: id.into(),
             provider: "g".parse().unwrap(),
-            account: "a".parse().unwrap(),
+            account: Some("a".parse().unwrap()),
             user: None,
         }
     }

@@ -101,6 +101,7 @@ where
         others: FuturesUnordered::new(),
         rubbish_said: None,
         shown_at: Instant::now(),
+        unshown: true,
         watched,
     };
     let mut decoder = Decoder::new(Limits::default());
@@ -108,7 +109,7 @@ where
     let mut written = None;
     let mut why = session.carry_out(effects);
     while why.is_none() {
-        session.show();
+        session.show(Show::InTime);
         decoder.buffer().reserve(READ);
         let room = session.has_room();
         why = tokio::select! {
@@ -124,6 +125,7 @@ where
                 let effects = session.core.command(command);
                 session.carry_out(effects)
             }
+            () = sleep_until(session.shown_at + SHOWN_EVERY), if session.unshown => None,
             () = sleep_until(session.core.next_tick()) => {
                 let effects = session.core.tick(Instant::now());
                 session.carry_out(effects)
@@ -143,6 +145,7 @@ where
         if session.core.is_proven()
             && let Some(on_proof) = on_proof.take()
         {
+            session.show(Show::AtOnce);
             on_proof();
         }
     }
@@ -165,7 +168,17 @@ struct Session {
     /// When the log last heard of rubbish.
     rubbish_said: Option<Instant>,
     shown_at: Instant,
+    /// Whether anything happened since.
+    unshown: bool,
     watched: Watched,
+}
+
+/// How soon others are to see how a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Show {
+    AtOnce,
+    /// Within [`SHOWN_EVERY`]; what it holds at once.
+    InTime,
 }
 
 /// Who wants to know that the peer's process was heard.
@@ -211,9 +224,7 @@ impl Session {
             return None;
         }
         self.worker = self.core.worker().clone();
-        if let Some(pid) = self.watched.pid {
-            self.watched.watch.heard(pid, &self.worker);
-        }
+        self.show(Show::AtOnce);
         let paused = self.context.roster.is_paused(&self.worker);
         let effects = self.core.command(if paused { Command::Pause } else { Command::Resume });
         self.carry_out(effects)
@@ -334,17 +345,18 @@ impl Session {
     }
 
     /// Shows how it stands.
-    fn show(&mut self) {
+    fn show(&mut self, how: Show) {
         let (gained, lost) = self.core.take_changes();
         let changed = !gained.is_empty() || !lost.is_empty();
         if changed {
             self.seat.holds(gained, &lost);
         }
         let now = Instant::now();
-        if !changed && now.duration_since(self.shown_at) < SHOWN_EVERY && self.core.is_proven() {
+        if how == Show::InTime && !changed && now.duration_since(self.shown_at) < SHOWN_EVERY {
+            self.unshown = true;
             return;
         }
-        self.shown_at = now;
+        (self.shown_at, self.unshown) = (now, false);
         let heard_ago = now.duration_since(self.core.heard_at());
         let heard = self.core.is_proven() && heard_ago < SHOWN_EVERY * 2;
         if let Some(pid) = self.watched.pid.filter(|_| heard) {
@@ -396,7 +408,7 @@ impl Session {
         while let Some(done) = self.others.next().await {
             let _ = self.core.done(done);
         }
-        self.show();
+        self.show(Show::AtOnce);
         let held = self.core.held().map(|(token, job)| (job.clone(), token.clone())).collect();
         let orphans: Vec<LeaseToken> =
             self.seat.hand_over(held).into_iter().map(|(_, token)| token).collect();
@@ -430,18 +442,21 @@ fn leases_of(message: &Outbound) -> Vec<LeaseToken> {
 async fn refresh(context: &Context, request: &RefreshRequest) -> Result<Fresh, String> {
     let asking = async {
         match request {
-            RefreshRequest::OfAccount { provider, account, user, .. } => {
-                context.provisioning.credentials(provider, account, user.as_deref()).await
+            RefreshRequest::OfAccount { provider, account: Some(account), user, .. } => {
+                Some(context.provisioning.credentials(provider, account, user.as_deref()).await)
             }
-            RefreshRequest::OfJob(job) => context.provisioning.credentials_of_job(job).await,
+            // Whose credentials it needs is not guessed.
+            RefreshRequest::OfAccount { account: None, .. } => None,
+            RefreshRequest::OfJob(job) => Some(context.provisioning.credentials_of_job(job).await),
         }
     };
     let fresh = match tokio::time::timeout(REFRESH_WITHIN, asking).await {
-        Ok(Ok(fresh)) => fresh,
-        Ok(Err(error)) => {
+        Ok(Some(Ok(fresh))) => fresh,
+        Ok(Some(Err(error))) => {
             warn!(area = AREA, link = context.link, %error, "no credentials for a worker that asked");
             return Err(error.to_string());
         }
+        Ok(None) => return Err("the request names no account; name it as `accountId`".to_owned()),
         Err(_) => return Err("the provider took too long; ask again".to_owned()),
     };
     Ok(Fresh {

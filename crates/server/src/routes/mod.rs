@@ -14,6 +14,7 @@ mod paging;
 mod progress;
 mod queues;
 mod recovery;
+mod workers;
 
 use std::any::Any;
 
@@ -81,6 +82,11 @@ fn admin_routes() -> OpenApiRouter<App> {
         .routes(routes!(queues::list))
         .routes(routes!(queues::pause))
         .routes(routes!(queues::resume))
+        .routes(routes!(workers::list))
+        .routes(routes!(workers::pause))
+        .routes(routes!(workers::resume))
+        .routes(routes!(workers::restart))
+        .routes(routes!(workers::breaker))
         .routes(routes!(accounts::list))
         .routes(routes!(accounts::set, accounts::show, accounts::erase))
 }

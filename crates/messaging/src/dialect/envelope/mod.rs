@@ -148,7 +148,7 @@ fn refresh_request(payload: Option<&RawValue>) -> Result<Inbound, Unreadable> {
     struct Payload {
         request_id: String,
         provider_id: ProviderId,
-        account_id: AccountId,
+        account_id: Option<AccountId>,
         user_id: Option<String>,
     }
 

@@ -80,7 +80,7 @@ fn what_the_original_crawler_says_is_understood() {
         Inbound::RefreshRequest(RefreshRequest::OfAccount {
             request_id: "t".into(),
             provider: "g".parse().unwrap(),
-            account: "a".parse().unwrap(),
+            account: Some("a".parse().unwrap()),
             user: None,
         })
     );
@@ -223,7 +223,7 @@ fn credentials_go_out_with_what_they_are_and_failures_with_why() {
     let request = RefreshRequest::OfAccount {
         request_id: "t-3".into(),
         provider: "g".parse().unwrap(),
-        account: "a".parse().unwrap(),
+        account: Some("a".parse().unwrap()),
         user: None,
     };
     let fresh = Fresh {

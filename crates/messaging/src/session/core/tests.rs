@@ -395,7 +395,7 @@ fn credentials_are_asked_for_once_and_answered_each_time() {
     let request = || RefreshRequest::OfAccount {
         request_id: "t".into(),
         provider: "g".parse().unwrap(),
-        account: "a".parse().unwrap(),
+        account: Some("a".parse().unwrap()),
         user: None,
     };
     assert!(matches!(&rig.hear(Inbound::RefreshRequest(request()))[..], [Effect::Refresh(_)]));

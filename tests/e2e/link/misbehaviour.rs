@@ -1,0 +1,203 @@
+//! Workers that flood, lie, stall and stammer: the contract's answer each time, and nobody else notices.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::{becomes, fleet, kinds, start};
+use crate::rig::{Peer, Server, envelope, until};
+
+/// A server, somebody who misbehaves on one link, and a job that somebody else holds on the other.
+struct Scene {
+    server: Server,
+    rude: Peer,
+    polite: Peer,
+    job: Value,
+}
+
+impl Scene {
+    async fn set(folder: &std::path::Path) -> Result<Self> {
+        let server = start(folder, "").await?;
+        server.create(json!({ "command": "issues" })).await?;
+        let mut polite = Peer::connect(&folder.join("flat.sock")).await?;
+        let job = polite.flat_open().await?;
+        let rude = Peer::connect(&folder.join("own.sock")).await?;
+        Ok(Self { server, rude, polite, job })
+    }
+
+    /// The polite one is where it was, and finishes its job.
+    async fn nobody_else_noticed(mut self) -> Result<()> {
+        let id = self.job["id"].as_str().context("no id")?;
+        self.polite
+            .flat("job_completed", Some(&self.job), json!({ "success": true, "finalCounts": {} }))
+            .await?;
+        becomes(&self.server, id, "finished").await?;
+        assert_eq!(kinds(&self.server, id).await?, ["created", "claimed", "finished"]);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_100_000_messages_is_taken_in_as_fast_as_it_can_be_and_answered() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut scene = Scene::set(folder.path()).await?;
+    scene.server.create(json!({ "command": "X" })).await?;
+    scene.rude.register("rude", &[]).await?;
+    let held = scene.rude.open(1, 0).await?;
+    let beat = envelope("heartbeat", "heartbeat", json!({ "timestamp": 1 })).repeat(1_000);
+    for _ in 0..99 {
+        scene.rude.send(&beat).await?;
+    }
+    // The last thousand are reports, each of which is written down and receipted.
+    for _ in 0..1_000 {
+        scene.rude.report(&held[0], "processing").await?;
+    }
+    scene.rude.report(&held[0], "completed").await?;
+    let mut acks = 0;
+    while acks < 1_001 {
+        scene.rude.hear("ack").await?;
+        acks += 1;
+    }
+    assert_eq!(scene.server.job(held[0]["id"].as_str().context("no id")?).await?["status"], "finished");
+    scene.nobody_else_noticed().await
+}
+
+#[tokio::test]
+async fn a_frame_of_10_mib_is_skipped_and_the_next_one_heard() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut scene = Scene::set(folder.path()).await?;
+    let padding = "{\\\"}".repeat(2_621_440);
+    let large = format!(
+        "{{\"origin\":\"x\",\"destination\":\"web-server\",\"type\":\"message\",\"payload\":\"{padding}\"}}"
+    );
+    ensure!(large.len() > 10 * 1_024 * 1_024, "it is not large");
+    scene.rude.send(large).await?;
+    assert_eq!(scene.rude.open(1, 0).await?.len(), 0, "the session goes on behind it");
+    until("the count", async || {
+        let worker = &fleet(&scene.server).await?["workers"][1];
+        Ok(((&worker["link"], &worker["ignored"]) == (&json!("own"), &json!(1))).then_some(()))
+    })
+    .await?;
+    scene.nobody_else_noticed().await
+}
+
+#[tokio::test]
+async fn rubbish_between_frames_is_skipped_and_too_much_of_it_ends_the_session() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut scene = Scene::set(folder.path()).await?;
+    let beat = envelope("heartbeat", "heartbeat", json!({ "timestamp": 1 }));
+    let rubbish: [&[u8]; 5] = [b"\xff\xfe\x00", b"hello", b"{\"a\":}", b"[1,2]", b"{\"open\": \"\xc3\x28\"}"];
+    for bytes in rubbish {
+        scene.rude.send(bytes).await?;
+        scene.rude.send(&beat).await?;
+    }
+    assert_eq!(scene.rude.open(1, 0).await?.len(), 0, "the session goes on behind it");
+    for _ in 0..101 {
+        // The session may end before the last of it.
+        if scene.rude.send([b"?".as_slice(), &beat].concat()).await.is_err() {
+            break;
+        }
+    }
+    scene.rude.closed().await?;
+    let log = until("the reason to be said", async || {
+        let log = std::fs::read_to_string(folder.path().join("err.log"))?;
+        Ok(log.contains("more than 100 bursts within a minute").then_some(log))
+    })
+    .await?;
+    assert!(log.matches("rubbish on the link was skipped").count() <= 2, "one sample is enough: {log}");
+    scene.nobody_else_noticed().await
+}
+
+#[tokio::test]
+async fn half_a_connection_is_none() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut scene = Scene::set(folder.path()).await?;
+    let id = scene.server.create(json!({ "command": "X" })).await?;
+    let jobs = scene.rude.open(1, 0).await?;
+    assert_eq!(jobs.len(), 1);
+    // It says that nothing more comes, and half a frame before that.
+    scene.rude.send(b"{\"origin\":").await?;
+    scene.rude.half_close().await?;
+    scene.rude.closed().await?;
+    let job = scene.server.job(&id).await?;
+    assert_eq!(job["status"], "running", "its job has a grace in which it may come back: {job}");
+    scene.nobody_else_noticed().await
+}
+
+#[tokio::test]
+async fn reports_that_are_late_repeated_out_of_order_or_about_others_change_nothing() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut scene = Scene::set(folder.path()).await?;
+    let id = scene.server.create(json!({ "command": "X" })).await?;
+    scene.rude.register("rude", &[]).await?;
+    let jobs = scene.rude.open(1, 0).await?;
+    let report = |status: &str, items: u32, at: &str| json!({ "taskId": id, "lease": jobs[0]["lease"]["token"], "status": status, "processedItems": items, "timestamp": at });
+    let newer = report("processing", 20, "2025-06-03T16:00:09.000Z");
+    let older = report("processing", 10, "2025-06-03T16:00:05.000Z");
+    for payload in [&newer, &newer, &older] {
+        scene.rude.say("message", "PROGRESS_UPDATE", payload.clone()).await?;
+        scene.rude.hear("ack").await?;
+    }
+    let job = scene.server.job(&id).await?;
+    assert_eq!(job["progress"]["processedItems"], 20, "an older report overwrote a newer one: {job}");
+
+    // About a job of somebody else, by its id alone, and about one that never was.
+    let others = scene.job["id"].clone();
+    for (task, code) in [(others.clone(), "stale_lease"), (json!("01NEVERWAS"), "refused")] {
+        let lie = json!({ "taskId": task, "status": "failed", "error": "a lie" });
+        scene.rude.say("message", "PROGRESS_UPDATE", lie).await?;
+        let nack = scene.rude.hear("nack").await?["payload"].clone();
+        assert_eq!((&nack["taskId"], &nack["code"]), (&task, &json!(code)), "{nack}");
+    }
+    // With no status there is, and with none at all of what a report is.
+    for (payload, code) in [
+        (json!({ "taskId": id, "status": "splendid" }), "unknown_status"),
+        (json!({ "status": "processing" }), "invalid_report"),
+    ] {
+        scene.rude.say("message", "PROGRESS_UPDATE", payload).await?;
+        assert_eq!(scene.rude.hear("nack").await?["payload"]["code"], code);
+    }
+    // Completed twice is completed; what comes after is late.
+    let completed = report("completed", 30, "2025-06-03T16:00:10.000Z");
+    for payload in [&completed, &completed] {
+        scene.rude.say("message", "PROGRESS_UPDATE", payload.clone()).await?;
+        scene.rude.hear("ack").await?;
+    }
+    let late = report("failed", 1, "2025-06-03T16:00:11.000Z");
+    scene.rude.say("message", "PROGRESS_UPDATE", late).await?;
+    assert_eq!(scene.rude.hear("nack").await?["payload"]["code"], "stale_lease");
+    assert_eq!(scene.server.job(&id).await?["status"], "finished");
+    assert_eq!(scene.server.job(others.as_str().context("no id")?).await?["status"], "running");
+    scene.job["id"] = others;
+    let polite = becomes(&scene.server, scene.job["id"].as_str().context("no id")?, "running").await?;
+    assert_eq!(polite["progress"].get("error"), None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_that_takes_nothing_in_loses_what_it_was_to_get_and_nothing_else() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut scene = Scene::set(folder.path()).await?;
+    let order = json!({ "command": "X", "payload": { "text": "x".repeat(100_000) } });
+    let orders = Value::Array(vec![order; 8]);
+    for _ in 0..25 {
+        scene.server.admin(reqwest::Method::POST, "/api/jobs", Some(orders.clone())).await?.expect(201);
+    }
+    // It asks for 20 MB of jobs and reads none of it, and closes.
+    for _ in 0..20 {
+        scene.rude.say("jobRequest", "request_jobs", json!({ "limit": 10 })).await?;
+    }
+    until("some jobs to be handed out", async || {
+        let queues = scene.server.admin(reqwest::Method::GET, "/api/admin/queues", None).await?.expect(200);
+        Ok((queues["items"][0]["jobs"]["running"].as_u64() > Some(1)).then_some(()))
+    })
+    .await?;
+    drop(std::mem::replace(&mut scene.rude, Peer::connect(&folder.path().join("own.sock")).await?));
+    // What was not written goes back at once; what may have arrived waits for its grace.
+    let mut got = 0;
+    until("what was not handed over to be handed out to somebody else", async || {
+        got += scene.rude.open(50, 0).await?.len();
+        Ok((got >= 100).then_some(()))
+    })
+    .await?;
+    scene.nobody_else_noticed().await
+}
