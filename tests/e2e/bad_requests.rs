@@ -236,3 +236,66 @@ async fn what_is_nested_too_deeply_is_said_to_be_that() -> Result<()> {
     assert_eq!(query(&server.database(), EVERYTHING)?, before, "nothing changed");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_refusal_says_what_is_allowed_in_the_fields_own_words() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::with("[recovery]\nenabled = false\n")).await?;
+    let timestamp = "an RFC 3339 timestamp, e.g. 2026-01-05T14:20:00Z";
+    let priority = "a whole number from -20 (soonest) to 19";
+    let statuses = "a status is one of `queued`, `running`";
+    let order = |field: &str, value: Value| json!({ "command": "X", field: value });
+    let bulk = |field: &str, value: Value| {
+        let mut request = json!({ "filter": {}, "action": "cancel" });
+        request[field] = value;
+        request
+    };
+    for (path, body, said) in [
+        ("/api/jobs", order("runAt", json!("soon")), timestamp),
+        ("/api/jobs", order("runAt", json!(5)), timestamp),
+        ("/api/jobs", order("priority", json!("high")), priority),
+        ("/api/jobs", order("priority", json!(99)), priority),
+        ("/api/jobs", order("priority", json!(1.5)), priority),
+        ("/api/jobs", order("maxAttempts", json!(-1)), "a whole number from 1 to 10000"),
+        ("/api/jobs", order("maxAttempts", json!(0)), "a whole number from 1 to 10000"),
+        ("/api/jobs", order("timeoutSeconds", json!("1")), "a whole number from 1 to 31536000"),
+        ("/api/jobs", order("fullPath", json!("")), "fullPath takes 1 to"),
+        ("/api/admin/jobs/recovery", json!("x"), "an object with `type`, `dryRun`"),
+        ("/api/admin/jobs/bulk", bulk("filter", json!({ "status": "x" })), statuses),
+        ("/api/admin/jobs/bulk", bulk("filter", json!({ "status": ["queued", "x"] })), statuses),
+        ("/api/admin/jobs/bulk", bulk("filter", json!({ "status": 7 })), "a status or a list of them"),
+        ("/api/admin/jobs/bulk", bulk("limit", json!(-1)), "a whole number from 1 to 1000"),
+        (
+            "/api/internal/jobs/release",
+            json!({ "leases": [], "delaySeconds": -1 }),
+            "a whole number from 0 to 86400",
+        ),
+    ] {
+        let answer = server.admin(Method::POST, path, Some(body.clone())).await?;
+        assert_problem(&answer, 400, &[said], &format!("{path} {body}"));
+        assert!(!answer.body["detail"].to_string().contains("job 0"), "there is one job: {}", answer.body);
+    }
+    for body in [order("accountId", json!("none")), order("spawnedFrom", json!("none"))] {
+        let refused = server.admin(Method::POST, "/api/jobs", Some(body)).await?.expect(422);
+        assert!(!refused["detail"].to_string().contains("job 0"), "there is one job: {refused}");
+    }
+    for field in ["accessTokenExpiresAt", "refreshTokenExpiresAt"] {
+        let account = json!({ "userId": "u", "providerId": "p", field: "never" });
+        let answer = server.admin(Method::PUT, "/api/admin/accounts/a", Some(account)).await?;
+        assert_problem(&answer, 400, &[timestamp], field);
+    }
+    for (path, said) in [
+        ("/api/jobs?limit=-1", "`limit`: a whole number from 1 to 500, got `-1`"),
+        ("/api/jobs?limit=many", "`limit`: a whole number from 1 to 500, got `many`"),
+        ("/api/jobs/J/events?limit=501", "`limit`: a whole number from 1 to 500, got `501`"),
+        ("/api/admin/accounts?limit=", "`limit`: a whole number from 1 to 500, got ``"),
+        ("/api/internal/jobs/open?limit=-1", "`limit`: a whole number from 1 to 100, got `-1`"),
+        ("/api/internal/jobs/open?wait=long", "`wait`: a number of seconds from 0 to 60, got `long`"),
+        ("/api/internal/jobs/open?wait=NaN", "`wait`: a number of seconds from 0 to 60, got `NaN`"),
+        ("/api/internal/jobs/open?peek=1", "`peek`: true or false, got `1`"),
+    ] {
+        let answer = server.admin(Method::GET, path, None).await?;
+        assert_problem(&answer, 400, &[said], path);
+    }
+    Ok(())
+}

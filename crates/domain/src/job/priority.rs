@@ -44,8 +44,25 @@ impl serde::Serialize for Priority {
 
 impl<'de> serde::Deserialize<'de> for Priority {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = <i64 as serde::Deserialize>::deserialize(deserializer)?;
-        Self::try_from(number).map_err(serde::de::Error::custom)
+        deserializer.deserialize_i64(FromNumber)
+    }
+}
+
+struct FromNumber;
+
+impl serde::de::Visitor<'_> for FromNumber {
+    type Value = Priority;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number from -20 (soonest) to 19")
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Priority, E> {
+        Priority::try_from(number).map_err(E::custom)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Priority, E> {
+        self.visit_i64(i64::try_from(number).unwrap_or(i64::MAX))
     }
 }
 

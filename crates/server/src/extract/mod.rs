@@ -3,7 +3,9 @@
 mod body;
 mod object;
 mod query;
+mod value;
 
 pub(crate) use body::{Body, MaybeBody};
 pub(crate) use object::{Objects, object};
 pub(crate) use query::{Empty, Id, Parameters};
+pub(crate) use value::{moment, statuses, whole};

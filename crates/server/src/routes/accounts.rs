@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::paging;
 use crate::code;
-use crate::extract::{Body, Empty, Id, Parameters};
+use crate::extract::{Body, Empty, Id, Parameters, moment};
 use crate::problem::{Problem, ProblemDocument};
 use crate::shapes::{AccountShape, ListShape};
 use crate::state::App;
@@ -27,7 +27,9 @@ pub(crate) struct AccountRequest {
     provider_id: ProviderId,
     access_token: Option<String>,
     refresh_token: Option<String>,
+    #[serde(default, deserialize_with = "moment")]
     access_token_expires_at: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "moment")]
     refresh_token_expires_at: Option<DateTime<Utc>>,
 }
 
@@ -40,7 +42,8 @@ const LONGEST_USER: usize = 256;
 pub(crate) struct ListParameters {
     /// At most so many, 1 to 500.
     #[param(minimum = 1, maximum = 500, default = 50)]
-    limit: Option<u32>,
+    #[param(value_type = Option<u32>)]
+    limit: Option<String>,
     /// Where to go on: the `nextCursor` of the part before.
     cursor: Option<String>,
 }

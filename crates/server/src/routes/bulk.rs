@@ -7,15 +7,15 @@ use reclaimer_domain::name::{AccountId, Command, QueueName, WorkerId};
 use reclaimer_domain::ports::{AdminAction, Bulk, JobFilter};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
-use crate::code;
-use crate::extract::{Body, Empty, Parameters, object};
+use crate::extract::{Body, Empty, Parameters, object, statuses, whole};
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::App;
 
 /// Jobs of one request unless asked otherwise, and at most.
 const DEFAULT: u32 = 100;
-const MOST: u32 = 1_000;
+const MOST: i64 = 1_000;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -26,6 +26,7 @@ pub(crate) struct BulkRequest {
     /// What is done to each.
     action: Action,
     /// At most so many, oldest first; 1 to 1,000.
+    #[serde(default, deserialize_with = "whole::<_, _, 1, MOST>")]
     #[schema(minimum = 1, maximum = 1_000, default = 100)]
     limit: Option<u32>,
     /// Only say what would be done.
@@ -36,7 +37,9 @@ pub(crate) struct BulkRequest {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Filter {
     /// One state or several.
-    status: Option<Statuses>,
+    #[serde(default, deserialize_with = "statuses")]
+    #[schema(schema_with = one_or_many_statuses)]
+    status: Vec<Status>,
     #[schema(value_type = Option<String>)]
     queue: Option<QueueName>,
     #[schema(value_type = Option<String>)]
@@ -48,13 +51,10 @@ struct Filter {
     worker_id: Option<WorkerId>,
 }
 
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(untagged, expecting = "a state or a list of states")]
-enum Statuses {
-    #[schema(value_type = String)]
-    One(Status),
-    #[schema(value_type = Vec<String>)]
-    Many(Vec<Status>),
+fn one_or_many_statuses() -> Schema {
+    let one =
+        || ObjectBuilder::new().schema_type(Type::String).enum_values(Some(Status::ALL.map(Status::as_str)));
+    OneOfBuilder::new().item(one()).item(ArrayBuilder::new().items(one())).into()
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, Serialize, ToSchema)]
@@ -117,18 +117,7 @@ pub(crate) async fn bulk(
     Body(request): Body<BulkRequest>,
 ) -> Result<axum::Json<BulkAnswer>, Problem> {
     let limit = request.limit.unwrap_or(DEFAULT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Problem::bad_request(
-            code::INVALID_REQUEST,
-            format!("`limit`: 1 to {MOST}, got {limit}"),
-        ));
-    }
     let Filter { status, queue, command, account_id, full_path, worker_id } = request.filter;
-    let status = match status {
-        None => Vec::new(),
-        Some(Statuses::One(status)) => vec![status],
-        Some(Statuses::Many(many)) => many,
-    };
     let dry_run = request.dry_run.unwrap_or(false);
     let answer = app
         .jobs

@@ -71,7 +71,14 @@ pub(crate) async fn create(
         }
         item => (vec![order(item, None)?], true),
     };
-    let created = app.provisioning.create(orders, key, Actor::Producer).await?;
+    let created = match app.provisioning.create(orders, key, Actor::Producer).await {
+        Err(CreateError::Invalid { source, .. }) if single => {
+            return Err(Problem::bad_request(code::INVALID_REQUEST, source.to_string()));
+        }
+        created => created?,
+    };
+    // Of several jobs, which one; of one alone nobody needs to be told.
+    let place = |index: usize| if single { String::new() } else { format!("job {index}: ") };
     let (jobs, job, replayed) = match created {
         Created::Done { jobs, single, replayed } => (jobs, single, replayed),
         Created::KeyReused => {
@@ -80,11 +87,11 @@ pub(crate) async fn create(
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code::IDEMPOTENCY_KEY_REUSED, detail));
         }
         Created::UnknownAccount { index, account } => {
-            let detail = format!("job {index}: there is no account `{account}`; set it first");
+            let detail = format!("{}there is no account `{account}`; set it first", place(index));
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code::UNKNOWN_ACCOUNT, detail));
         }
         Created::UnknownParent { index, parent } => {
-            let detail = format!("job {index}: there is no job `{parent}` that it could come from");
+            let detail = format!("{}there is no job `{parent}` that it could come from", place(index));
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code::UNKNOWN_PARENT, detail));
         }
     };
@@ -163,7 +170,8 @@ pub(crate) struct ListParameters {
     worker_id: Option<String>,
     /// At most so many, 1 to 500.
     #[param(minimum = 1, maximum = 500, default = 50)]
-    limit: Option<u32>,
+    #[param(value_type = Option<u32>)]
+    limit: Option<String>,
     /// Where to go on: the `nextCursor` of the part before.
     cursor: Option<String>,
 }
@@ -218,7 +226,8 @@ pub(crate) async fn show(
 pub(crate) struct EventParameters {
     /// At most so many, 1 to 500.
     #[param(minimum = 1, maximum = 500, default = 50)]
-    limit: Option<u32>,
+    #[param(value_type = Option<u32>)]
+    limit: Option<String>,
     /// Where to go on: the `nextCursor` of the part before.
     cursor: Option<String>,
 }

@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::code;
-use crate::extract::{Body, Empty, Parameters};
+use crate::extract::{Body, Empty, Parameters, whole};
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::App;
 
 /// The most leases of one request.
 const MOST: usize = 1_000;
 /// The longest delay, in seconds: a day.
-const LONGEST_DELAY: u64 = 86_400;
+const LONGEST_DELAY: i64 = 86_400;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -44,6 +44,8 @@ pub(crate) struct GivenBack {
     /// Why, for the history.
     reason: Option<String>,
     /// Their jobs are not handed out again before so many seconds have passed; at most a day.
+    #[serde(default, deserialize_with = "whole::<_, _, 0, LONGEST_DELAY>")]
+    #[schema(maximum = 86_400)]
     delay_seconds: Option<u64>,
 }
 
@@ -151,12 +153,7 @@ pub(crate) async fn release(
     Parameters(Empty {}): Parameters<Empty>,
     Body(given): Body<GivenBack>,
 ) -> Result<axum::Json<ReleaseAnswer>, Problem> {
-    let delay = given.delay_seconds.unwrap_or(0);
-    if delay > LONGEST_DELAY {
-        let detail = format!("`delaySeconds`: 0 to {LONGEST_DELAY}, got {delay}");
-        return Err(Problem::bad_request(code::INVALID_REQUEST, detail));
-    }
-    let delay = Duration::from_secs(delay);
+    let delay = Duration::from_secs(given.delay_seconds.unwrap_or(0));
     let answer = app.provisioning.release(tokens(given.leases)?, given.reason, delay).await?;
     Ok(axum::Json(ReleaseAnswer { released: held(answer.released), lost: lost(answer.lost) }))
 }

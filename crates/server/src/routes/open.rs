@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tracing::error;
 use utoipa::{IntoParams, ToSchema};
 
+use super::paging::within;
 use super::panic_text;
 use crate::code;
 use crate::extract::Parameters;
@@ -41,14 +42,14 @@ pub(crate) struct OpenParameters {
     /// The old name of `command`.
     resource: Option<String>,
     /// At most so many jobs, 1 to 100.
-    #[param(minimum = 1, maximum = 100, default = 10)]
-    limit: Option<u32>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 10)]
+    limit: Option<String>,
     /// How many seconds to wait for a job to appear, 0 to 60.
-    #[param(minimum = 0, maximum = 60, default = 0)]
-    wait: Option<f64>,
+    #[param(value_type = Option<f64>, minimum = 0, maximum = 60, default = 0)]
+    wait: Option<String>,
     /// Only look: nothing is leased.
-    #[param(default = false)]
-    peek: Option<bool>,
+    #[param(value_type = Option<bool>, default = false)]
+    peek: Option<String>,
 }
 
 /// What a worker gets when provisioning fails, with status 200.
@@ -94,7 +95,14 @@ pub(crate) async fn open(
         return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, code::METHOD_NOT_ALLOWED, detail)
             .with(header::ALLOW, HeaderValue::from_static("GET")));
     }
-    let peek = parameters.peek.unwrap_or(false);
+    let peek = match parameters.peek.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => {
+            let detail = format!("`peek`: true or false, got `{other}`");
+            return Err(Problem::bad_request(code::INVALID_PARAMETER, detail));
+        }
+    };
     let want = want(parameters, &id)?;
     let Some(_place) = app.place_to_wait(want.wait) else {
         let message = format!("{} workers wait already; ask again a little later", app.config.most_waiting);
@@ -142,21 +150,15 @@ fn want(parameters: OpenParameters, id: &RequestId) -> Result<Want, Problem> {
         (command, resource) => command.or(resource).map(|name| name.parse::<Command>()).transpose(),
     };
     let command = command.map_err(|error| refuse("command", &error))?;
-    let limit = parameters.limit.unwrap_or(Provisioning::DEFAULT_CLAIMED);
-    if !(1..=Provisioning::MOST_CLAIMED).contains(&limit) {
-        return Err(refuse("limit", &format!("1 to {}, got {limit}", Provisioning::MOST_CLAIMED)));
-    }
-    let wait = parameters.wait.unwrap_or(0.0);
+    let limit = within("limit", "a whole number", parameters.limit, 1..=Provisioning::MOST_CLAIMED)?;
     let longest = Provisioning::LONGEST_WAIT.as_secs_f64();
-    if !(0.0..=longest).contains(&wait) {
-        return Err(refuse("wait", &format!("0 to {longest} seconds, got {wait}")));
-    }
+    let wait = within("wait", "a number of seconds", parameters.wait, 0.0..=longest)?;
     Ok(Want {
         worker,
         queue,
         commands: command.into_iter().collect(),
-        limit,
-        wait: Duration::from_secs_f64(wait),
+        limit: limit.unwrap_or(Provisioning::DEFAULT_CLAIMED),
+        wait: Duration::from_secs_f64(wait.unwrap_or(0.0)),
     })
 }
 

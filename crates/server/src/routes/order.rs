@@ -10,6 +10,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::extract::{moment, whole};
+
+/// The limits of the domain, as bounds of fields.
+const MOST_ATTEMPTS: i64 = NewJob::MOST_ATTEMPTS as i64;
+const LONGEST_TIMEOUT: i64 = NewJob::LONGEST_TIMEOUT.cast_signed();
+
 /// A job to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -32,12 +38,15 @@ pub(crate) struct Order {
     #[schema(value_type = Option<i8>, minimum = -20, maximum = 19)]
     priority: Option<Priority>,
     /// Not handed out before this moment.
+    #[serde(default, deserialize_with = "moment")]
     run_at: Option<DateTime<Utc>>,
     /// Failed attempts until it is quarantined.
+    #[serde(default, deserialize_with = "whole::<_, _, 1, MOST_ATTEMPTS>")]
     #[schema(minimum = 1, maximum = 10_000, default = 5)]
     max_attempts: Option<u32>,
     /// A run longer than this is stuck.
-    #[schema(minimum = 1)]
+    #[serde(default, deserialize_with = "whole::<_, _, 1, LONGEST_TIMEOUT>")]
+    #[schema(minimum = 1, maximum = 31_536_000)]
     timeout_seconds: Option<u64>,
     /// At most one live job has this key.
     #[schema(value_type = Option<String>)]

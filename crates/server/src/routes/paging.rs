@@ -1,6 +1,7 @@
 //! Which part of a list is wanted.
 
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use crate::code;
@@ -10,15 +11,26 @@ use crate::problem::Problem;
 const DEFAULT: u32 = 50;
 const MOST: u32 = 500;
 
-/// Checks a `limit`.
-pub(super) fn limit(limit: Option<u32>) -> Result<u32, Problem> {
-    match limit.unwrap_or(DEFAULT) {
-        limit @ 1..=MOST => Ok(limit),
-        other => {
-            let detail = format!("`limit`: 1 to {MOST}, got {other}");
-            Err(Problem::bad_request(code::INVALID_PARAMETER, detail))
-        }
-    }
+/// Reads a `limit`.
+pub(super) fn limit(text: Option<String>) -> Result<u32, Problem> {
+    Ok(within("limit", "a whole number", text, 1..=MOST)?.unwrap_or(DEFAULT))
+}
+
+/// Reads a parameter that is a number within these bounds.
+pub(super) fn within<T: FromStr + PartialOrd + Display>(
+    name: &'static str,
+    what: &'static str,
+    text: Option<String>,
+    bounds: RangeInclusive<T>,
+) -> Result<Option<T>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let number = text.parse().ok().filter(|number| bounds.contains(number));
+    let refuse = || {
+        let (least, most) = (bounds.start(), bounds.end());
+        let detail = format!("`{name}`: {what} from {least} to {most}, got `{text}`");
+        Problem::bad_request(code::INVALID_PARAMETER, detail)
+    };
+    number.map(Some).ok_or_else(refuse)
 }
 
 /// Reads a parameter that is a name, a status or the like.
