@@ -17,7 +17,7 @@ use reclaimer_server::{Auth, Limits, Listeners, Served, router, serve};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::config::Settings;
+use crate::config::{Masked, Settings};
 use crate::docs_site;
 use crate::fleet::{self, Crew, Sockets};
 use crate::system::Seed;
@@ -193,7 +193,7 @@ fn provisioning(settings: &Settings) -> reclaimer_provisioning::Config {
 fn providers(settings: &Settings) -> Result<Vec<reclaimer_oauth::Provider>> {
     let provider = |provider: &crate::config::Provider| {
         let secret = match (&provider.client_secret, &provider.client_secret_file) {
-            (Some(secret), _) => Some(secret.clone()),
+            (Some(Masked(secret)), _) => Some(secret.clone()),
             (None, Some(path)) => Some(secret_of(path)?),
             (None, None) => None,
         };
@@ -201,16 +201,16 @@ fn providers(settings: &Settings) -> Result<Vec<reclaimer_oauth::Provider>> {
             id: provider.id.clone(),
             token_url: provider.token_url.clone(),
             client_id: provider.client_id.clone(),
-            client_secret: secret.map(Secret::new),
+            client_secret: secret,
         })
     };
     settings.oauth.provider.iter().map(provider).collect()
 }
 
-fn secret_of(path: &Path) -> Result<String> {
+fn secret_of(path: &Path) -> Result<Secret> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the client secret from {}", path.display()))?;
-    Ok(text.trim().to_owned())
+    Ok(Secret::new(text.trim()))
 }
 
 /// The database's file, for commands that work on it beside a server.

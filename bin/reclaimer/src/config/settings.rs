@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use reclaimer_domain::area::SpawnRules;
 use reclaimer_domain::name::{AreaKind, Command, ProviderId, QueueName};
 use reclaimer_domain::policy::{Policy, StuckLimits, StuckOverride};
+use reclaimer_domain::secret::Secret;
 use reclaimer_persistence::Durability;
 use reclaimer_server::Address;
 use serde::{Deserialize, Serialize};
@@ -189,13 +190,30 @@ pub(crate) struct Provider {
     pub(crate) id: ProviderId,
     pub(crate) token_url: Url,
     pub(crate) client_id: String,
-    pub(crate) client_secret: Option<String>,
+    pub(crate) client_secret: Option<Masked>,
     pub(crate) client_secret_file: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Provider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Provider").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A secret setting: it is shown as `***`, by `reclaimer config` as well.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "String")]
+pub(crate) struct Masked(pub(crate) Secret);
+
+impl From<String> for Masked {
+    fn from(text: String) -> Self {
+        Self(Secret::new(text))
+    }
+}
+
+impl Serialize for Masked {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
     }
 }
 
@@ -310,4 +328,20 @@ words! {
 words! {
     /// From which level on lines are written.
     LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_shown_by_whoever_writes_the_settings() {
+        let provider = serde_json::json!({
+            "id": "g", "token_url": "https://g/t", "client_id": "c", "client_secret": "sesame",
+        });
+        let provider: Provider = serde_json::from_value(provider).unwrap();
+        let shown = serde_json::to_value(&provider).unwrap();
+        assert_eq!(shown["client_secret"], "***");
+        assert!(!format!("{:?}", provider.client_secret).contains("sesame"));
+    }
 }
