@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::rig::{Ran, Server, Setup, query, reclaimer};
@@ -131,24 +131,69 @@ async fn the_doctor_finds_what_is_wrong_and_says_what_to_do() -> Result<()> {
         assert_eq!(verdict(&well, check).as_deref(), Some("ok"), "{check}: {well}");
     }
 
-    let id = server.create(json!({ "command": "X" })).await?;
-    server.open("w", 1, 0).await?;
+    for command in ["LOST", "SILENT", "LATE", "WELL"] {
+        server.create(json!({ "command": command, "timeoutSeconds": 7_200 })).await?;
+    }
+    server.open("w", 4, 0).await?;
     let database = server.database();
     server.crash().await?;
     crate::rig::run_sql(
         &database,
-        &format!("UPDATE job SET lease_expires_at = datetime('now', '-2 minutes') WHERE id = '{id}'"),
+        "UPDATE job SET lease_expires_at = datetime('now', '+1 hour');
+         UPDATE job SET lease_expires_at = datetime('now', '-2 minutes') WHERE command = 'LOST';
+         UPDATE job SET updated_at = datetime('now', '-3 hours') WHERE command = 'SILENT';
+         UPDATE job SET started_at = datetime('now', '-3 hours') WHERE command = 'LATE'",
     )?;
     let token = at.join("data/admin.token");
     std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o644))?;
     let ill = ask(at, &["doctor", "--json"]).await?.json(1)?;
     assert_eq!(verdict(&ill, "stuck jobs").as_deref(), Some("problem"), "{ill}");
+    let stuck =
+        "3 running jobs are overdue: 1 with an expired lease, 1 past its timeout, 1 silent for too long";
+    assert!(ill.to_string().contains(stuck), "{ill}");
     assert_eq!(verdict(&ill, "token files").as_deref(), Some("problem"), "{ill}");
     assert_eq!(verdict(&ill, "server").as_deref(), Some("problem"), "{ill}");
     assert_eq!(verdict(&ill, "socket").as_deref(), Some("problem"), "{ill}");
     for finding in ill.as_array().into_iter().flatten().filter(|finding| finding["verdict"] != "ok") {
         assert!(finding["advice"].as_str().is_some_and(|advice| !advice.is_empty()), "{finding}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_doctor_advises_by_the_kind_of_trouble() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let at = folder.path();
+    let server = Server::start(at, &Setup::default()).await?;
+    let database = server.database();
+    assert!(server.stop().await?.success());
+    let advice = async || -> Result<String> {
+        let findings = ask(at, &["doctor", "--json"]).await?.json(1)?;
+        let bad = findings.as_array().into_iter().flatten().filter(|finding| finding["verdict"] == "problem");
+        let advice: Vec<&str> = bad.filter_map(|finding| finding["advice"].as_str()).collect();
+        Ok(advice.join("; "))
+    };
+
+    // Somebody works in the shell and keeps everybody out.
+    let mut shell = tokio::process::Command::new("sqlite3")
+        .arg(&database)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let (mut words, said) =
+        (shell.stdin.take().context("no input")?, shell.stdout.take().context("no output")?);
+    let keep = "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; SELECT 'kept';\n";
+    tokio::io::AsyncWriteExt::write_all(&mut words, keep.as_bytes()).await?;
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(said));
+    while lines.next_line().await?.context("the shell ended")? != "kept" {}
+    let told = advice().await?;
+    assert!(told.contains("another process"), "{told}");
+    shell.kill().await?;
+
+    std::fs::write(&database, "no database ".repeat(1_000))?;
+    let told = advice().await?;
+    assert!(told.contains("restore the latest backup") && !told.contains("version"), "{told}");
     Ok(())
 }
 

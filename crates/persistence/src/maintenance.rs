@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use diesel::SqliteConnection;
 use diesel::sql_types::{BigInt, Text};
+use reclaimer_domain::job::Job;
 use reclaimer_domain::ports::StoreError;
 
-use crate::error::store_error;
+use crate::error::{Trouble, store_error};
 use crate::sqlite::connection::{self, Mode};
+use crate::sqlite::job_table;
 use crate::sqlite::statement::prepared;
 
 /// What a backup came to.
@@ -111,8 +113,6 @@ pub struct Inspection {
     pub engine: String,
     /// How many jobs are in each state, as stored.
     pub jobs: Vec<(String, u64)>,
-    /// How many running jobs have a lease that ended more than a minute before now, by SQLite's clock.
-    pub overdue_leases: u64,
 }
 
 /// Looks at a database file.
@@ -130,16 +130,28 @@ fn look(conn: &mut SqliteConnection) -> diesel::QueryResult<Inspection> {
         prepared!("SELECT status, count(*) FROM job GROUP BY status ORDER BY status")
             .rows::<(Text, BigInt)>()
             .all(conn)?;
-    let overdue: Option<(i64,)> = prepared!(
-        "SELECT count(*) FROM job WHERE status = 'running' AND lease_expires_at < datetime('now', '-1 minute')"
-    )
-    .rows::<(BigInt,)>()
-    .first(conn)?;
     Ok(Inspection {
         engine: engine.map(|(version,)| version).unwrap_or_default(),
         jobs: jobs.into_iter().map(|(status, count)| (status, count.unsigned_abs())).collect(),
-        overdue_leases: overdue.map_or(0, |(count,)| count.unsigned_abs()),
     })
+}
+
+/// Every running job that can be read; rows that cannot are set aside by the next recovery run.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn running(path: &Path) -> Result<Vec<Job>, StoreError> {
+    let mut conn = connection::reader(path)?;
+    let found = job_table::running(&mut conn).map_err(|error| store_error("look at the database", error))?;
+    Ok(found.into_iter().filter_map(Result::ok).map(|loaded| loaded.job).collect())
+}
+
+/// Whether an error says that the file is no sound database.
+#[must_use]
+pub fn is_corrupt(error: &StoreError) -> bool {
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<diesel::result::Error>());
+    cause.is_some_and(|cause| Trouble::of(cause) == Trouble::Corrupt)
 }
 
 fn unavailable(reason: &str, source: Option<std::io::Error>) -> StoreError {

@@ -32,6 +32,15 @@ pub(crate) fn find(conn: &mut SqliteConnection, id: &str) -> QueryResult<Option<
     Ok(row.map(load))
 }
 
+/// Every running job.
+pub(crate) fn running(conn: &mut SqliteConnection) -> QueryResult<Vec<Found>> {
+    let rows: Vec<Row> =
+        prepared!(concat!("SELECT ", job_columns!(), " FROM job WHERE status = 'running' ORDER BY id"))
+            .rows::<RowSql>()
+            .all(conn)?;
+    Ok(rows.into_iter().map(load).collect())
+}
+
 /// The job that a lease holds.
 pub(crate) fn find_by_lease(conn: &mut SqliteConnection, token: &LeaseToken) -> QueryResult<Option<Found>> {
     let row: Option<Row> = prepared!(

@@ -8,7 +8,7 @@ mod create;
 mod due;
 mod effects;
 mod event_table;
-mod job_table;
+pub(crate) mod job_table;
 mod jobs;
 mod leases;
 mod lists;

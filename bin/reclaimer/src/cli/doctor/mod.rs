@@ -1,5 +1,7 @@
 //! `reclaimer doctor`: checks what on-call would check, and says what to do about each finding.
 
+mod database;
+
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,7 +10,6 @@ use anyhow::Result;
 use bytesize::ByteSize;
 use chrono::{DateTime, TimeDelta, Utc};
 use reclaimer_domain::ports::Clock;
-use reclaimer_persistence::{maintenance, migrate};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -55,7 +56,7 @@ impl Finding {
 pub(super) async fn run(common: &Common) -> Result<ExitCode> {
     let (settings, output) = (common.load()?.settings, common.output());
     let file = database_file(&settings)?;
-    let mut findings = database(&file);
+    let mut findings = database::check(&file, &settings.recovery.engine());
     findings.push(disk(&file, &settings));
     findings.push(secrets(&settings.server.data_dir));
     findings.extend(sockets(&settings.server.data_dir));
@@ -76,64 +77,6 @@ pub(super) async fn run(common: &Common) -> Result<ExitCode> {
     }
     let well = findings.iter().all(|finding| finding.verdict != Verdict::Problem);
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The database's file: its soundness, its tables, what lies in it.
-fn database(file: &Path) -> Vec<Finding> {
-    if !file.exists() {
-        let found = format!("{} does not exist", file.display());
-        return vec![Finding::warning(
-            "database",
-            found,
-            "start the server, which makes it, or name its folder with --data",
-        )];
-    }
-    let mut findings = Vec::new();
-    findings.push(match maintenance::integrity(file) {
-        Ok(problems) if problems.is_empty() => Finding::ok("integrity", "the database is sound"),
-        Ok(problems) => {
-            let advice = "stop the server, keep a copy of the file, and restore the latest backup";
-            Finding::problem("integrity", problems.join("; "), advice)
-        }
-        Err(error) => {
-            Finding::problem("integrity", error.to_string(), "see the reason; the file must be readable")
-        }
-    });
-    findings.push(match migrate::pending(file) {
-        Ok(pending) if pending.is_empty() => Finding::ok("migrations", "none is pending"),
-        Ok(pending) => Finding::problem("migrations", pending.join(", "), "run `reclaimer migrate`"),
-        Err(error) => {
-            Finding::problem("migrations", error.to_string(), "run the version of reclaimer that made it")
-        }
-    });
-    match maintenance::inspect(file) {
-        Ok(seen) => {
-            let count = |status: &str| {
-                seen.jobs.iter().find(|(name, _)| name == status).map_or(0, |(_, count)| *count)
-            };
-            let all: Vec<String> =
-                seen.jobs.iter().map(|(status, count)| format!("{count} {status}")).collect();
-            let all = if all.is_empty() { "no jobs".to_owned() } else { all.join(", ") };
-            findings.push(Finding::ok("jobs", format!("{all}; SQLite {}", seen.engine)));
-            findings.push(match seen.overdue_leases {
-                0 => Finding::ok("stuck jobs", "no lease is overdue"),
-                overdue => Finding::problem(
-                    "stuck jobs",
-                    format!("{overdue} running jobs have a lease that ended more than a minute ago"),
-                    "is the server running, and recovery enabled? `reclaimer recover --type stuck` takes them back now",
-                ),
-            });
-            if count("quarantined") > 0 {
-                findings.push(Finding::warning(
-                    "quarantine",
-                    format!("{} jobs wait for a person", count("quarantined")),
-                    "`reclaimer jobs list --status quarantined`, then `jobs release` or `jobs cancel`",
-                ));
-            }
-        }
-        Err(error) => findings.push(Finding::problem("jobs", error.to_string(), "run `reclaimer migrate`")),
-    }
-    findings
 }
 
 fn disk(file: &Path, settings: &Settings) -> Finding {
@@ -307,13 +250,5 @@ mod tests {
             [-6, -5, 1, 7, 8].map(verdict),
             [Verdict::Warning, Verdict::Ok, Verdict::Ok, Verdict::Ok, Verdict::Warning]
         );
-    }
-
-    #[test]
-    fn a_missing_database_is_no_disaster() {
-        let folder = tempfile::tempdir().unwrap();
-        let findings = database(&folder.path().join("none.db"));
-        assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].verdict, Verdict::Warning);
     }
 }
