@@ -18,3 +18,4 @@ mod rig;
 mod sockets;
 mod sql;
 mod storage;
+mod supervised;

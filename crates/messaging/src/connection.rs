@@ -15,7 +15,8 @@ static UNKNOWN: AtomicU64 = AtomicU64::new(1);
 
 /// Runs a session on a stream until it ends. `on_proof` is called at its first valid message.
 pub(crate) async fn run(line: &Arc<Line>, stream: UnixStream, on_proof: impl FnOnce() + Send) -> Ended {
-    let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
+    // A process of another namespace has no number here.
+    let pid = stream.peer_cred().ok().and_then(|peer| peer.pid()).filter(|pid| *pid > 0);
     let peer = peer(&line.name, pid);
     let now = line.context.clock.now();
     let seat = line.context.roster.enter(SessionView {

@@ -40,6 +40,12 @@ struct Session {
     view: SessionView,
 }
 
+impl Session {
+    fn is_of(&self, pids: &BTreeSet<i32>) -> bool {
+        self.view.pid.is_some_and(|pid| pids.contains(&pid))
+    }
+}
+
 /// What a connection shows of itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionView {
@@ -124,23 +130,29 @@ impl Roster {
         connected || (known && !paused)
     }
 
-    /// Asks a worker to finish what it holds and to leave; it gets no more jobs. Done when it holds nothing.
-    pub async fn finish(&self, worker: &WorkerId, reason: &str) {
-        for session in self.inner().sessions.values().filter(|session| session.view.worker == *worker) {
+    /// Asks the workers of these processes to finish what they hold and to leave; they get no more jobs. Done when they
+    /// hold nothing.
+    pub async fn finish(&self, pids: &BTreeSet<i32>, reason: &str) {
+        for session in self.inner().sessions.values().filter(|session| session.is_of(pids)) {
             // One that takes no more commands is about to end.
             drop(session.commands.try_send(Command::Finish { reason: reason.to_owned() }));
         }
         let busy = |number: &u64, inner: &Inner| inner.leases.values().any(|holder| holder == number);
         self.until(|inner| {
-            let own = |(_, session): &(&u64, &Session)| session.view.worker == *worker;
-            !inner.sessions.iter().filter(own).any(|(number, _)| busy(number, inner))
+            !inner.sessions.iter().any(|(number, session)| session.is_of(pids) && busy(number, inner))
         })
         .await;
     }
 
-    /// Done when no connection of this worker is left, and the grace of what it held has begun.
-    pub async fn gone(&self, worker: &WorkerId) {
-        self.until(|inner| !inner.sessions.values().any(|session| session.view.worker == *worker)).await;
+    /// Done when no connection with these processes is left, and the grace of what they held has begun.
+    pub async fn gone(&self, pids: &BTreeSet<i32>) {
+        self.until(|inner| !inner.sessions.values().any(|session| session.is_of(pids))).await;
+    }
+
+    /// Whether a lease is held over some connection.
+    #[must_use]
+    pub fn holds(&self, lease: &LeaseToken) -> bool {
+        self.inner().leases.contains_key(lease)
     }
 
     async fn until(&self, done: impl Fn(&Inner) -> bool) {
@@ -216,7 +228,7 @@ impl Seat {
         }
     }
 
-    /// Hands what this connection holds to another one of the same worker; answers what is left: all of it when there is
+    /// Hands what this connection holds to another one of the same process; answers what is left: all of it when there is
     /// no other, and nothing that another connection has taken over already.
     pub(crate) fn hand_over(&self, held: Vec<(JobId, LeaseToken)>) -> Vec<(JobId, LeaseToken)> {
         let inner = self.roster.inner();
@@ -225,8 +237,9 @@ impl Seat {
         let Some(this) = inner.sessions.get(&self.number) else { return own };
         let other = inner.sessions.iter().find(|(number, session)| {
             **number != self.number
-                && session.view.worker == this.view.worker
                 && session.view.link == this.view.link
+                && session.view.pid == this.view.pid
+                && this.view.pid.is_some()
         });
         match other {
             Some((_, session)) => match session.commands.try_send(Command::Inherit(own)) {
@@ -294,13 +307,16 @@ mod tests {
     }
 
     #[test]
-    fn a_second_connection_of_a_worker_inherits_what_the_first_held() {
+    fn a_second_connection_of_a_process_inherits_what_the_first_held() {
         let roster = Arc::new(Roster::default());
-        let (first, _commands) = roster.enter(view("w"));
+        let of_process = |pid| SessionView { pid: Some(pid), ..view("w") };
+        let (first, _commands) = roster.enter(of_process(7));
+        // Another process may call itself the same.
+        let (_stranger, _none) = roster.enter(of_process(8));
         let held = vec![("J".parse().unwrap(), lease("1")), ("K".parse().unwrap(), lease("2"))];
         first.holds(vec![lease("1"), lease("2")], &[]);
         assert_eq!(first.hand_over(held.clone()), held, "nobody else is there");
-        let (second, mut commands) = roster.enter(view("w"));
+        let (second, mut commands) = roster.enter(of_process(7));
         second.holds(vec![lease("2")], &[]);
         assert_eq!(first.hand_over(held), [], "one was taken over already, the other is handed over");
         assert!(matches!(commands.try_recv(), Ok(Command::Inherit(own)) if own.len() == 1));
@@ -323,10 +339,10 @@ mod tests {
     #[tokio::test]
     async fn a_worker_that_is_asked_to_finish_has_when_it_holds_nothing() {
         let roster = Arc::new(Roster::default());
-        let (seat, mut commands) = roster.enter(view("w"));
-        let worker: WorkerId = "w".parse().unwrap();
+        let (seat, mut commands) = roster.enter(SessionView { pid: Some(7), ..view("w") });
+        let pids = BTreeSet::from([7]);
         seat.holds(vec![lease("1")], &[]);
-        let (asked, gone) = (roster.finish(&worker, "enough"), roster.gone(&worker));
+        let (asked, gone) = (roster.finish(&pids, "enough"), roster.gone(&pids));
         tokio::pin!(asked, gone);
         assert!(futures::poll!(&mut asked).is_pending() && futures::poll!(&mut gone).is_pending());
         assert!(matches!(commands.try_recv(), Ok(Command::Finish { reason }) if reason == "enough"));

@@ -10,7 +10,6 @@ mod workers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use reclaimer_domain::ports::Clock;
@@ -123,6 +122,3 @@ impl Crew {
         })
     }
 }
-
-/// The end of a process is in the books of its jobs within this time of its last connection's, or not at all.
-const GONE_WITHIN: Duration = Duration::from_secs(10);

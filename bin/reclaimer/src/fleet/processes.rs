@@ -1,13 +1,15 @@
-//! What links hear of supervised processes, and what the end of a process means for its jobs.
+//! What links see of supervised processes, and what the end of a process means for its jobs.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
 use nix::unistd::{Pid, getpgid};
 use reclaimer_domain::history::Actor;
+use reclaimer_domain::id::JobId;
+use reclaimer_domain::job::LeaseToken;
 use reclaimer_domain::name::WorkerId;
+use reclaimer_domain::ports::StoreError;
 use reclaimer_messaging::{PeerWatch, Roster};
 use reclaimer_provisioning::Provisioning;
 use reclaimer_supervisor::{AskToFinish, Asked, Cause, Ended, Handle, Instance, Listener};
@@ -15,33 +17,103 @@ use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::GONE_WITHIN;
+/// The connections of a process end with it; one that has not within this time is some other trouble's.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Knows which names each process goes by, from its first sign of life to the settling of its end.
+/// Knows what links have seen of each process, from its first sign of life until its end is in the books of its jobs.
 #[derive(Debug)]
 pub(super) struct Processes {
+    sight: Arc<Sight>,
+    settling: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Sight {
     roster: Arc<Roster>,
     provisioning: Provisioning,
-    names: Mutex<HashMap<String, BTreeSet<WorkerId>>>,
-    settling: TaskTracker,
+    /// By the number of the process that the supervisor started.
+    seen: Mutex<HashMap<u32, Seen>>,
+}
+
+/// What links have seen of a process.
+#[derive(Debug, Clone)]
+struct Seen {
+    instance: Instance,
+    /// Itself, and those it started, as far as they speak.
+    pids: BTreeSet<i32>,
+    /// What they call themselves.
+    names: BTreeSet<WorkerId>,
+    /// What they held over connections that ended.
+    left: HashSet<LeaseToken>,
+}
+
+impl Sight {
+    fn seen(&self) -> MutexGuard<'_, HashMap<u32, Seen>> {
+        // Every change is a few insertions.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a process that ended held: over links, and over HTTP by the name that it was given.
+    async fn held(&self, ended: &Ended) -> Result<Vec<(JobId, LeaseToken)>, StoreError> {
+        let Some(pid) = ended.pid else { return Ok(Vec::new()) };
+        let mut held = HashMap::new();
+        // At once, while nobody else can go by its name.
+        if let Ok(name) = ended.instance.as_str().parse() {
+            let leases = self.provisioning.held_by(&name).await?.into_iter();
+            let leases = leases.map(|(job, lease)| (lease.token, job));
+            held.extend(leases.filter(|(token, _)| !self.roster.holds(token)));
+        }
+        let pids = self.seen().get(&pid).map(|seen| seen.pids.clone()).unwrap_or_default();
+        // Connections that outlive it have their leases held elsewhere.
+        drop(tokio::time::timeout(GONE_WITHIN, self.roster.gone(&pids)).await);
+        let Some(seen) = self.seen().remove(&pid) else { return Ok(pairs(held)) };
+        for name in &seen.names {
+            let leases = self.provisioning.held_by(name).await?.into_iter();
+            let leases = leases.map(|(job, lease)| (lease.token, job));
+            held.extend(leases.filter(|(token, _)| seen.left.contains(token)));
+        }
+        Ok(pairs(held))
+    }
+
+    /// How a process ended goes into the history of the jobs it held; they come back at once, and at nobody's cost where it
+    /// was asked to end.
+    async fn settle(&self, ended: &Ended) -> Result<(), StoreError> {
+        let held = self.held(ended).await?;
+        if held.is_empty() {
+            return Ok(());
+        }
+        let leases = held.iter().map(|(_, token)| token.clone()).collect();
+        let reason = format!("its worker {} {}", ended.instance, ended.cause);
+        if ended.cause == Cause::Stopped {
+            return self.provisioning.release(leases, Some(reason), Duration::ZERO).await.map(drop);
+        }
+        for (job, _) in held {
+            self.provisioning.testify(job, Actor::System, reason.clone(), detail(ended)).await?;
+        }
+        self.provisioning.hold(leases, Some(Duration::ZERO), false).await.map(drop)
+    }
+}
+
+fn pairs(held: HashMap<LeaseToken, JobId>) -> Vec<(JobId, LeaseToken)> {
+    held.into_iter().map(|(token, job)| (job, token)).collect()
 }
 
 impl Processes {
     pub(super) fn new(roster: Arc<Roster>, provisioning: Provisioning) -> Self {
-        Self { roster, provisioning, names: Mutex::default(), settling: TaskTracker::new() }
+        let sight = Arc::new(Sight { roster, provisioning, seen: Mutex::default() });
+        Self { sight, settling: TaskTracker::new() }
     }
 
     /// Tells the supervisor of what links hear.
-    pub(super) fn watch(self: &Arc<Self>, supervisor: Handle) -> Watch {
-        Watch { processes: Arc::clone(self), supervisor }
+    pub(super) fn watch(&self, supervisor: Handle) -> Watch {
+        Watch { sight: Arc::clone(&self.sight), supervisor }
     }
 
-    /// The workers that a process is known as: those heard of it, and its own name.
-    pub(super) fn names(&self, instance: &str) -> BTreeSet<WorkerId> {
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut found = names.get(instance).cloned().unwrap_or_default();
-        found.extend(instance.parse::<WorkerId>());
-        found
+    /// The workers that a process is known as.
+    pub(super) fn names(&self, instance: &Instance) -> BTreeSet<WorkerId> {
+        let seen = self.sight.seen();
+        let own = seen.values().filter(|seen| seen.instance == *instance);
+        own.flat_map(|seen| seen.names.clone()).collect()
     }
 
     /// Waits until every end is in the books.
@@ -51,40 +123,59 @@ impl Processes {
     }
 }
 
-/// The process of a worker that a process belongs to, by its group.
-pub(super) fn instance_of(pid: i32, supervisor: &Handle) -> Option<Instance> {
+/// The process of a worker that a process belongs to, by its group, and that group.
+pub(super) fn instance_of(pid: i32, supervisor: &Handle) -> Option<(u32, Instance)> {
     let group = u32::try_from(getpgid(Some(Pid::from_raw(pid))).ok()?.as_raw()).ok()?;
-    supervisor.workers().into_iter().find(|view| view.pid == Some(group)).map(|view| view.instance)
+    let view = supervisor.workers().into_iter().find(|view| view.pid == Some(group))?;
+    Some((group, view.instance))
 }
 
-/// Passes signs of life on.
+/// Passes on what links hear.
 #[derive(Debug)]
 pub(super) struct Watch {
-    processes: Arc<Processes>,
+    sight: Arc<Sight>,
     supervisor: Handle,
 }
 
 impl PeerWatch for Watch {
     fn heard(&self, pid: i32, worker: &WorkerId) {
         // Whoever was not started here is heard all the same.
-        let Some(instance) = instance_of(pid, &self.supervisor) else { return };
-        let mut names = self.processes.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.entry(instance.as_str().to_owned()).or_default().insert(worker.clone());
-        drop(names);
+        let Some((group, instance)) = instance_of(pid, &self.supervisor) else { return };
+        {
+            let mut seen = self.sight.seen();
+            let seen = seen.entry(group).or_insert_with(|| Seen {
+                instance: instance.clone(),
+                pids: BTreeSet::new(),
+                names: BTreeSet::new(),
+                left: HashSet::new(),
+            });
+            seen.pids.insert(pid);
+            seen.names.insert(worker.clone());
+        }
         self.supervisor.ready(instance.as_str());
         self.supervisor.heard(instance.as_str());
+    }
+
+    fn lost(&self, pid: i32, leases: &[LeaseToken]) {
+        let mut seen = self.sight.seen();
+        if let Some(seen) = seen.values_mut().find(|seen| seen.pids.contains(&pid)) {
+            seen.left.extend(leases.iter().cloned());
+        }
     }
 }
 
 impl Listener for Processes {
     fn ended(&self, ended: &Arc<Ended>) {
-        let workers = self.names(ended.instance.as_str());
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).remove(ended.instance.as_str());
-        let (roster, provisioning) = (Arc::clone(&self.roster), self.provisioning.clone());
-        let ended = Arc::clone(ended);
+        let (sight, ended) = (Arc::clone(&self.sight), Arc::clone(ended));
         self.settling.spawn(async move {
-            for worker in workers {
-                settle(&roster, &provisioning, &worker, &ended).await;
+            if let Err(error) = sight.settle(&ended).await {
+                let worker = &ended.instance;
+                warn!(
+                    area = "SUPERVISOR",
+                    %worker,
+                    %error,
+                    "the end of a worker is not in the history of its jobs; their leases end as they would have"
+                );
             }
         });
     }
@@ -92,44 +183,11 @@ impl Listener for Processes {
 
 impl AskToFinish for Processes {
     fn ask(&self, instance: &Instance) -> Asked {
-        let workers = self.names(instance.as_str());
-        let roster = Arc::clone(&self.roster);
-        Box::pin(async move {
-            let reason = "its process is to end";
-            join_all(workers.iter().map(|worker| roster.finish(worker, reason))).await;
-        })
-    }
-}
-
-/// What a process held is nobody's when it has ended. How it ended goes into the history of those jobs; they come back at
-/// once, and at nobody's cost where the process was asked to end.
-async fn settle(roster: &Roster, provisioning: &Provisioning, worker: &WorkerId, ended: &Ended) {
-    if tokio::time::timeout(GONE_WITHIN, roster.gone(worker)).await.is_err() {
-        // Somebody else goes by the same name, and holds what it held.
-        return;
-    }
-    let settled = async {
-        let held = provisioning.held_by(worker).await?;
-        if held.is_empty() {
-            return Ok(());
-        }
-        let leases = held.iter().map(|(_, lease)| lease.token.clone()).collect();
-        let reason = format!("its worker {} {}", ended.instance, ended.cause);
-        if ended.cause == Cause::Stopped {
-            return provisioning.release(leases, Some(reason), Duration::ZERO).await.map(drop);
-        }
-        for (job, _) in held {
-            provisioning.testify(job, Actor::System, reason.clone(), detail(ended)).await?;
-        }
-        provisioning.hold(leases, Some(Duration::ZERO), false).await.map(drop)
-    };
-    if let Err(error) = settled.await {
-        warn!(
-            area = "SUPERVISOR",
-            worker_id = %worker,
-            %error,
-            "the end of a worker is not in the history of its jobs; their leases end as they would have"
-        );
+        let seen = self.sight.seen();
+        let own = seen.values().filter(|seen| seen.instance == *instance);
+        let pids: BTreeSet<i32> = own.flat_map(|seen| seen.pids.iter().copied()).collect();
+        let roster = Arc::clone(&self.sight.roster);
+        Box::pin(async move { roster.finish(&pids, "its process is to end").await })
     }
 }
 

@@ -51,7 +51,7 @@ impl Fleet {
                 (true, true) => "paused",
             },
             pid: session.pid,
-            process: process.map(|instance| instance.to_string()),
+            process: process.map(|(_, instance)| instance.to_string()),
             protocol: session.protocol,
             connected_at: session.connected_at,
             last_heard_at: session.heard_at,
@@ -82,7 +82,7 @@ impl Fleet {
         let of_process = |view: &View| view.instance.as_str() == name || view.instance.worker() == name;
         let views = handle.workers();
         let instances = views.iter().filter(|view| of_process(view));
-        let names = instances.flat_map(|view| processes.names(view.instance.as_str()));
+        let names = instances.flat_map(|view| processes.names(&view.instance));
         names.chain(name.parse()).collect()
     }
 }
@@ -124,7 +124,7 @@ impl reclaimer_server::fleet::Fleet for Fleet {
         }
         let session = session.ok_or_else(|| FleetError::UnknownWorker(worker.to_owned()))?;
         let instance = session.pid.and_then(|pid| instance_of(pid, handle));
-        let instance = instance.ok_or_else(|| FleetError::NotSupervised(worker.to_owned()))?;
+        let (_, instance) = instance.ok_or_else(|| FleetError::NotSupervised(worker.to_owned()))?;
         handle.restart(instance.as_str()).map_err(|_| FleetError::UnknownWorker(worker.to_owned()))
     }
 

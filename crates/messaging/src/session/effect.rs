@@ -107,7 +107,7 @@ pub(crate) enum Command {
     },
     /// Start this job, if it still waits.
     Offer(JobId),
-    /// These leases of another connection of the same worker are this one's now.
+    /// These leases of another connection of the same process are this one's now.
     Inherit(Vec<(JobId, LeaseToken)>),
     /// A lease was taken from its holder.
     Taken {

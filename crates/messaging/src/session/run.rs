@@ -35,7 +35,7 @@ const READ: usize = 64 * 1_024;
 /// The log hears of rubbish on one connection no more often than this.
 const RUBBISH_SAID_EVERY: Duration = Duration::from_secs(10);
 
-/// What a session shows of itself is at most so old.
+/// What a session shows of itself is at most so old; less where silence is judged sooner.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
 
 /// The area of the log.
@@ -90,6 +90,7 @@ where
     let paused = context.roster.is_paused(&peer.worker);
     let (core, effects) = Core::open(context.settings.clone(), peer, paused, Instant::now());
     let shutdown = context.shutdown.clone();
+    let shown_every = SHOWN_EVERY.min(context.settings.heartbeat_timeout / 8);
     let mut session = Session {
         worker: core.worker().clone(),
         core,
@@ -101,6 +102,7 @@ where
         others: FuturesUnordered::new(),
         rubbish_said: None,
         shown_at: Instant::now(),
+        shown_every,
         unshown: true,
         watched,
     };
@@ -125,7 +127,7 @@ where
                 let effects = session.core.command(command);
                 session.carry_out(effects)
             }
-            () = sleep_until(session.shown_at + SHOWN_EVERY), if session.unshown => None,
+            () = sleep_until(session.shown_at + session.shown_every), if session.unshown => None,
             () = sleep_until(session.core.next_tick()) => {
                 let effects = session.core.tick(Instant::now());
                 session.carry_out(effects)
@@ -168,6 +170,7 @@ struct Session {
     /// When the log last heard of rubbish.
     rubbish_said: Option<Instant>,
     shown_at: Instant,
+    shown_every: Duration,
     /// Whether anything happened since.
     unshown: bool,
     watched: Watched,
@@ -177,7 +180,7 @@ struct Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Show {
     AtOnce,
-    /// Within [`SHOWN_EVERY`]; what it holds at once.
+    /// Soon; what it holds at once.
     InTime,
 }
 
@@ -352,13 +355,13 @@ impl Session {
             self.seat.holds(gained, &lost);
         }
         let now = Instant::now();
-        if how == Show::InTime && !changed && now.duration_since(self.shown_at) < SHOWN_EVERY {
+        if how == Show::InTime && !changed && now.duration_since(self.shown_at) < self.shown_every {
             self.unshown = true;
             return;
         }
         (self.shown_at, self.unshown) = (now, false);
         let heard_ago = now.duration_since(self.core.heard_at());
-        let heard = self.core.is_proven() && heard_ago < SHOWN_EVERY * 2;
+        let heard = self.core.is_proven() && heard_ago < self.shown_every * 2;
         if let Some(pid) = self.watched.pid.filter(|_| heard) {
             self.watched.watch.heard(pid, self.core.worker());
         }
@@ -416,6 +419,9 @@ impl Session {
         match &why {
             Closed::Left | Closed::ServerEnds => info!(area = AREA, link, %worker_id, "session ended: {why}"),
             _ => warn!(area = AREA, link, %worker_id, leases = count, "session ended: {why}"),
+        }
+        if let Some(pid) = self.watched.pid.filter(|_| count > 0) {
+            self.watched.watch.lost(pid, &orphans);
         }
         // Leases that outlive the server get a grace when it is back.
         if count > 0 && why != Closed::ServerEnds {
