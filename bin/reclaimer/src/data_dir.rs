@@ -2,13 +2,14 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use reclaimer_server::Address;
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
+use tracing::warn;
 
 use crate::system::random_bytes;
 
@@ -77,6 +78,18 @@ impl DataDir {
         Ok(Sha256::digest(token.as_bytes()).into())
     }
 
+    /// Says when others may look at what holds secrets: the folder, or the database.
+    pub(crate) fn warn_of_onlookers(&self, database: &Path) {
+        if is_open_to_others(&self.path) {
+            let folder = self.path.display();
+            warn!(area = "JOB-MANAGER", %folder, "others may look into the data folder; chmod 700 keeps them out");
+        }
+        if is_open_to_others(database) {
+            let file = database.display();
+            warn!(area = "JOB-MANAGER", %file, "others may read the database, credentials included; chmod 600 keeps them out");
+        }
+    }
+
     /// Where the token files lie.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -96,6 +109,11 @@ impl DataDir {
         // What is left behind by a crash must not mislead either, so nobody relies on its absence.
         drop(std::fs::remove_file(self.path.join(LISTEN)));
     }
+}
+
+/// Whether others than the owner may do anything with a file or folder, as far as its mode tells; no when it is not there.
+pub(crate) fn is_open_to_others(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
 }
 
 /// The addresses that a running server wrote down, as text.
@@ -122,7 +140,6 @@ fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_folder_and_its_tokens_are_the_owners_alone_and_last() {

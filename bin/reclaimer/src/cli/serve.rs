@@ -15,7 +15,7 @@ use crate::data_dir::{ADMIN_TOKEN, DataDir, WORKER_TOKEN};
 use crate::fleet;
 use crate::logging;
 use crate::system::{EndSignals, Seed, SystemClock};
-use crate::wiring::{self, Outside};
+use crate::wiring::{self, Outside, database_file};
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Args {
@@ -50,6 +50,7 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     };
     let graph = wiring::build(&settings, outside)?;
     graph.open().await;
+    data.warn_of_onlookers(&database_file(&settings)?);
     data.write_addresses(&addresses)?;
     greet(&settings, &data, &addresses);
 

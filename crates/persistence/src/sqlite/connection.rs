@@ -8,7 +8,7 @@ use diesel::result::Error;
 use diesel::sql_types::Text;
 use diesel::{Connection, QueryResult, SqliteConnection};
 use reclaimer_domain::ports::StoreError;
-use rustix::fs::{Access, access};
+use rustix::fs::{Access, CWD, FileType, Mode as FileMode, access, mknodat};
 
 use super::statement::prepared;
 use crate::config::Durability;
@@ -125,9 +125,19 @@ pub(crate) fn reader(path: &Path) -> Result<SqliteConnection, StoreError> {
     Ok(conn)
 }
 
+/// Makes a missing file its owner's alone, as its log and index then become too: it will hold credentials, and the engine
+/// would let everybody read it. Made without opening it, for the reason that [`Identity::of`] gives.
+fn make(path: &Path) {
+    // What hinders this hinders the engine as well, which says so.
+    let _ = mknodat(CWD, path, FileType::RegularFile, FileMode::from_raw_mode(0o600), 0);
+}
+
 /// A connection with the settings that every connection has.
 pub(crate) fn plain(path: &Path, mode: Mode) -> Result<SqliteConnection, StoreError> {
     let uri = uri(path, mode)?;
+    if mode == Mode::Create {
+        make(path);
+    }
     let mut conn = SqliteConnection::establish(&uri).map_err(connection_error)?;
     // The patience comes first: even the first look waits while another process makes the file or closes it.
     conn.batch_execute(

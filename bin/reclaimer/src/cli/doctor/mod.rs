@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::Common;
 use crate::client::{Client, Refusal};
 use crate::config::{Mode, Settings};
-use crate::data_dir::{ADMIN_TOKEN, WORKER_TOKEN, read_addresses};
+use crate::data_dir::{ADMIN_TOKEN, WORKER_TOKEN, is_open_to_others, read_addresses};
 use crate::system::SystemClock;
 use crate::wiring::database_file;
 
@@ -58,7 +58,7 @@ pub(super) async fn run(common: &Common) -> Result<ExitCode> {
     let file = database_file(&settings)?;
     let mut findings = database::check(&file, &settings.recovery.engine());
     findings.push(disk(&file, &settings));
-    findings.push(secrets(&settings.server.data_dir));
+    findings.extend(secrets(&settings.server.data_dir, &file));
     findings.extend(sockets(&settings.server.data_dir));
     findings.extend(link_sockets(&settings));
     findings.extend(server(common).await);
@@ -100,23 +100,29 @@ fn disk(file: &Path, settings: &Settings) -> Finding {
     }
 }
 
-/// Whether the files with tokens are their owner's alone.
-fn secrets(data_dir: &Path) -> Finding {
-    let open = [ADMIN_TOKEN, WORKER_TOKEN]
-        .into_iter()
-        .map(|name| data_dir.join(name))
-        .find(|path| std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o077 != 0));
-    match open {
+/// Whether what holds secrets is its owner's alone.
+fn secrets(data_dir: &Path, database: &Path) -> Vec<Finding> {
+    let tokens = [ADMIN_TOKEN, WORKER_TOKEN].into_iter().map(|name| data_dir.join(name));
+    let mut findings = vec![match tokens.into_iter().find(|path| is_open_to_others(path)) {
         None => Finding::ok("token files", "nobody else can read them"),
         Some(path) => {
-            let found = format!("others may read {}", path.display());
-            Finding::problem(
-                "token files",
-                found,
-                format!("chmod 600 {}; then change the token", path.display()),
-            )
+            let shown = path.display();
+            let advice = format!("chmod 600 {shown}; then change the token");
+            Finding::problem("token files", format!("others may read {shown}"), advice)
         }
+    }];
+    for (check, path, mode) in [("data folder", data_dir, "700"), ("database file", database, "600")] {
+        let shown = path.display();
+        findings.push(if is_open_to_others(path) {
+            let advice = format!(
+                "chmod {mode} {shown}, unless that is meant: credentials and leases are in the database"
+            );
+            Finding::warning(check, format!("others may look at {shown}"), advice)
+        } else {
+            Finding::ok(check, "nobody else can look at it")
+        });
     }
+    findings
 }
 
 /// The sockets that a running server wrote down.
