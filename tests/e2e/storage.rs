@@ -134,12 +134,13 @@ fn give_away(path: &Path, uid: u32) -> Result<()> {
 }
 
 /// A server whose data folder is a small disk of its own: a tmpfs in its own mount namespace, with its own user namespace
-/// where the test is not run by root.
-async fn on_a_small_disk(folder: &Path) -> Result<Server> {
+/// where the test is not run by root. This is done there before it starts.
+async fn on_a_small_disk(folder: &Path, before_it_starts: &str) -> Result<Server> {
     let data = folder.join("data");
     fs::create_dir(&data)?;
     fs::set_permissions(&data, Permissions::from_mode(0o700))?;
-    let script = "mount -t tmpfs -o size=4m,mode=0700 tmpfs \"$0\" && exec \"$@\"";
+    let mount = "mount -t tmpfs -o size=4m,mode=0700 tmpfs \"$0\"";
+    let script = format!("{mount} && (cd \"$0\" && {before_it_starts}) && exec \"$@\"");
     let mut before: Vec<std::ffi::OsString> = vec!["unshare".into(), "--mount".into()];
     if !nix::unistd::geteuid().is_root() {
         before.extend(["--user".into(), "--map-root-user".into()]);
@@ -152,7 +153,7 @@ async fn on_a_small_disk(folder: &Path) -> Result<Server> {
 #[tokio::test]
 async fn a_full_disk_is_said_and_heals() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let server = &on_a_small_disk(folder.path()).await?;
+    let server = &on_a_small_disk(folder.path(), "true").await?;
     server.create(json!({ "command": "X" })).await?;
 
     let ballast = server.data.join("ballast");
@@ -171,9 +172,58 @@ async fn a_full_disk_is_said_and_heals() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_server_comes_up_on_a_full_disk_and_heals() -> Result<()> {
+    // There was room for the tokens, and maybe for a database; then the disk filled up to the last byte.
+    for made in ["true", "\"$1\" migrate --data ."] {
+        let folder = tempfile::tempdir()?;
+        let tokens = "echo a > admin.token && echo w > worker.token";
+        let fill = format!("{made} && {tokens} && ! cat /dev/zero > ballast 2>/dev/null");
+        let server = &on_a_small_disk(folder.path(), &fill).await?;
+        assert_cannot_provision(server, "database is not writable: disk full").await?;
+        fs::remove_file(server.data.join("ballast"))?;
+        wait_until_ready(server).await?;
+        server.create(json!({ "command": "X" })).await?;
+        assert_works(server).await?;
+        assert_addresses_follow(server).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_comes_up_in_a_folder_that_it_cannot_write_and_heals() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::default()).await?;
+    server.create(json!({ "command": "X" })).await?;
+    let data = server.data.clone();
+    assert!(server.stop().await?.success());
+    fs::remove_file(data.join("lock"))?;
+    let root = nix::unistd::geteuid().is_root();
+    let setup = Setup { uid: root.then_some(65_534), ..Setup::default() };
+    if root {
+        give_away(folder.path(), 65_534)?;
+    }
+    fs::set_permissions(&data, Permissions::from_mode(0o500))?;
+    let server = Server::start(folder.path(), &setup).await?;
+    assert_cannot_provision(&server, "not writable").await?;
+    fs::set_permissions(&data, Permissions::from_mode(0o700))?;
+    wait_until_ready(&server).await?;
+    assert_works(&server).await?;
+    assert_addresses_follow(&server).await
+}
+
+/// What could not be written down at the start is written down as soon as it can.
+async fn assert_addresses_follow(server: &Server) -> Result<()> {
+    until("the addresses to be written down", async || {
+        let written = fs::read_to_string(server.data.join("listen")).unwrap_or_default();
+        Ok(server.base.ends_with(written.trim()).then_some(()).filter(|()| !written.is_empty()))
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_full_disk_is_said_where_no_job_waits() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let server = &on_a_small_disk(folder.path()).await?;
+    let server = &on_a_small_disk(folder.path(), "true").await?;
     let ballast = server.data.join("ballast");
     fill(&ballast)?;
     until("the disk to be noticed", async || {

@@ -1,15 +1,17 @@
 //! The data folder: everything the server owns.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use reclaimer_server::Address;
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
-use tracing::warn;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
 
 use crate::system::random_bytes;
 
@@ -18,13 +20,17 @@ pub(crate) const ADMIN_TOKEN: &str = "admin.token";
 /// The name of the file with the workers' token.
 pub(crate) const WORKER_TOKEN: &str = "worker.token";
 const LISTEN: &str = "listen";
-const LOCK: &str = "lock";
+/// Which process holds the folder.
+const HOLDER: &str = "lock";
+
+/// Between two attempts to write what could not be written.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// The data folder of a running server, held by it alone.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
-    /// Holds the lock until the process ends, however it ends.
+    /// The folder itself, locked until the process ends, however it ends: that needs no room and no right to write.
     _lock: File,
 }
 
@@ -36,38 +42,33 @@ impl DataDir {
             .mode(0o700)
             .create(path)
             .with_context(|| format!("cannot make the data folder {}", path.display()))?;
-        let name = path.join(LOCK);
-        let mut lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(&name)
-            .with_context(|| format!("cannot use the data folder {}", path.display()))?;
+        let lock =
+            File::open(path).with_context(|| format!("cannot use the data folder {}", path.display()))?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut holder = String::new();
-            let _ = lock.read_to_string(&mut holder);
+            let holder = std::fs::read_to_string(path.join(HOLDER)).unwrap_or_default();
             bail!(
                 "another server (process {}) uses the data folder {}; end it first, or choose another with --data",
                 holder.trim(),
                 path.display()
             );
         }
-        lock.set_len(0)?;
-        writeln!(lock, "{}", std::process::id())?;
+        // It only makes the refusal above easier to understand.
+        drop(std::fs::write(path.join(HOLDER), format!("{}\n", std::process::id())));
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// The digest of a token that lies in the folder; made first where there is none.
+    /// The digest of a token that lies in the folder; made first where there is none, and written down as soon as the
+    /// folder takes it.
     pub(crate) fn token(&self, name: &str) -> Result<[u8; 32]> {
         let path = self.path.join(name);
         let token = match std::fs::read_to_string(&path) {
             Ok(token) => token.trim().to_owned(),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let token = hex::encode(random_bytes()?);
-                write_new(&path, &format!("{token}\n"))
-                    .with_context(|| format!("cannot write {}", path.display()))?;
+                let (written, text) = (path.clone(), format!("{token}\n"));
+                if let Some(trying) = insist(&path, move || write_new(&written, &text)) {
+                    drop(trying.detach());
+                }
                 token
             }
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
@@ -95,20 +96,50 @@ impl DataDir {
         &self.path
     }
 
-    /// Writes down where the server listens, for whoever looks: all of it at once, or nothing.
-    pub(crate) fn write_addresses(&self, addresses: &[Address]) -> Result<()> {
+    /// Writes down where the server listens, for whoever looks, as soon as the folder takes it: all of it at once, or
+    /// nothing.
+    pub(crate) fn announce(&self, addresses: &[Address]) -> Announced {
         let lines: String = addresses.iter().map(|address| format!("{address}\n")).collect();
         let (path, partial) = (self.path.join(LISTEN), self.path.join("listen.partial"));
-        std::fs::write(&partial, lines)
-            .and_then(|()| std::fs::rename(&partial, &path))
-            .with_context(|| format!("cannot write {}", path.display()))
+        let written = path.clone();
+        let write =
+            move || std::fs::write(&partial, &lines).and_then(|()| std::fs::rename(&partial, &written));
+        Announced { _trying: insist(&path, write), path }
     }
+}
 
-    /// Nobody listens any more.
-    pub(crate) fn remove_addresses(&self) {
+/// It is written down where the server listens; no longer when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Announced {
+    path: PathBuf,
+    _trying: Option<AbortOnDropHandle<()>>,
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
         // What is left behind by a crash must not mislead either, so nobody relies on its absence.
-        drop(std::fs::remove_file(self.path.join(LISTEN)));
+        drop(std::fs::remove_file(&self.path));
     }
+}
+
+/// Writes a file; where that fails, on a full disk say, the server comes up without it, and a task tries again until it is
+/// written.
+fn insist(
+    path: &Path,
+    write: impl Fn() -> std::io::Result<()> + Send + 'static,
+) -> Option<AbortOnDropHandle<()>> {
+    let error = write().err()?;
+    let path = path.display().to_string();
+    warn!(area = "JOB-MANAGER", path, %error, "a file of the data folder cannot be written; it is tried again");
+    Some(AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(TRY_AGAIN).await;
+            if write().is_ok() {
+                info!(area = "JOB-MANAGER", path, "the file is written now");
+                return;
+            }
+        }
+    })))
 }
 
 /// Whether others than the owner may do anything with a file or folder, as far as its mode tells; no when it is not there.
@@ -161,6 +192,22 @@ mod tests {
         assert!(refused.contains(&std::process::id().to_string()), "{refused}");
         drop(data);
         assert!(DataDir::take(folder.path()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_token_is_written_when_its_folder_takes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::take(folder.path()).unwrap();
+        let in_the_way = folder.path().join("admin.partial");
+        std::fs::create_dir(&in_the_way).unwrap();
+        let digest = data.token(ADMIN_TOKEN).unwrap();
+        assert!(!folder.path().join(ADMIN_TOKEN).exists());
+        std::fs::remove_dir(&in_the_way).unwrap();
+        let mut beat = tokio::time::interval(Duration::from_millis(10));
+        while !folder.path().join(ADMIN_TOKEN).exists() {
+            beat.tick().await;
+        }
+        assert_eq!(data.token(ADMIN_TOKEN).unwrap(), digest, "what is written is what counts already");
     }
 
     #[test]

@@ -84,6 +84,15 @@ pub(crate) fn binary() -> Result<&'static Path> {
     built.as_deref().map_err(|error| anyhow::anyhow!(error.clone()))
 }
 
+/// The first address that a server's log names, after what earlier servers logged.
+fn said_address(log: &Path, earlier: u64) -> Option<String> {
+    let text = std::fs::read_to_string(log).ok()?;
+    let lines = text.get(usize::try_from(earlier).ok()?..)?.lines();
+    let up = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let up = up.into_iter().find(|line| line["message"] == "the server is up")?;
+    Some(up["listen"].as_str()?.split(' ').next()?.to_owned())
+}
+
 impl Server {
     /// Starts a server on this folder and waits until it listens.
     pub(crate) async fn start(folder: &Path, setup: &Setup) -> Result<Self> {
@@ -95,6 +104,7 @@ impl Server {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             Ok(()) | Err(_) => {}
         }
+        let logged = std::fs::metadata(folder.join("err.log")).map_or(0, |found| found.len());
         let mut binary = binary()?.to_owned();
         if setup.uid.is_some() {
             let copy = folder.join("reclaimer");
@@ -131,14 +141,16 @@ impl Server {
             }
             _ => data,
         };
-        let listen = data.join("listen");
+        let (listen, log) = (data.join("listen"), folder.join("err.log"));
         let address = until("the server to listen", async || {
             if let Some(status) = child.try_wait()? {
-                let said = std::fs::read_to_string(folder.join("err.log")).unwrap_or_default();
+                let said = std::fs::read_to_string(&log).unwrap_or_default();
                 bail!("the server ended with {status}: {said}");
             }
             let lines = std::fs::read_to_string(&listen).unwrap_or_default();
-            Ok(lines.lines().next().map(ToOwned::to_owned))
+            let written = lines.lines().next().map(ToOwned::to_owned);
+            // A server that cannot write it down says it in its log.
+            Ok(written.or_else(|| said_address(&log, logged)))
         })
         .await?;
         let token = |name: &str| -> Result<String> {

@@ -51,7 +51,7 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let graph = wiring::build(&settings, outside)?;
     graph.open().await;
     data.warn_of_onlookers(&database_file(&settings)?);
-    data.write_addresses(&addresses)?;
+    let announced = data.announce(&addresses);
     greet(&settings, &data, &addresses);
 
     let mut server = tokio::spawn(graph.run());
@@ -71,7 +71,7 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
             false
         }
     };
-    data.remove_addresses();
+    drop(announced);
     if in_order {
         info!(area = "JOB-MANAGER", reason, "the server has ended in order");
         return Ok(ExitCode::SUCCESS);
