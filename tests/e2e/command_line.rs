@@ -102,7 +102,10 @@ async fn a_live_database_is_backed_up_whole_and_for_its_owner_alone() -> Result<
     let copy = at.join("copy.db");
     assert_eq!(std::fs::metadata(&copy)?.permissions().mode() & 0o777, 0o600);
     assert_eq!(query(&copy, "PRAGMA integrity_check; SELECT command FROM job")?, ["ok", "X"]);
-    assert!(ask(at, &["backup", "copy.db"]).await?.complaint(1).contains("exists already"));
+    let complaint = ask(at, &["backup", "copy.db"]).await?.complaint(1);
+    assert_eq!(complaint.trim(), "reclaimer: the backup's file exists already; choose another name");
+    let complaint = ask(at, &["backup", "nowhere/copy.db"]).await?.complaint(1);
+    assert!(complaint.starts_with("reclaimer: the backup's folder cannot be written"), "{complaint}");
     let mut left: Vec<String> = Vec::new();
     for entry in std::fs::read_dir(at)? {
         left.push(entry?.file_name().to_string_lossy().into_owned());
@@ -201,6 +204,8 @@ async fn the_doctor_advises_by_the_kind_of_trouble() -> Result<()> {
 async fn migrations_are_listed_and_run_without_a_server() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let at = folder.path();
+    let complaint = ask(at, &["migrate"]).await?.complaint(1);
+    assert!(complaint.starts_with("reclaimer: the database's folder does not exist"), "{complaint}");
     std::fs::create_dir(at.join("data"))?;
     assert!(ask(at, &["migrate", "--check"]).await?.expect(1).contains("pending: "));
     assert!(ask(at, &["migrate"]).await?.expect(0).contains("applied: "));

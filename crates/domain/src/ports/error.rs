@@ -11,9 +11,9 @@ pub type Cause = Box<dyn Error + Send + Sync>;
 #[non_exhaustive]
 pub enum StoreError {
     /// The database is away, not writable, or full.
-    #[error("database is not available: {reason}")]
+    #[error("{reason}")]
     Unavailable {
-        /// What is wrong, for people: no path, no secret.
+        /// What is wrong, and what to do, as a sentence for people: no path, no secret.
         reason: String,
         /// What the engine said.
         #[source]

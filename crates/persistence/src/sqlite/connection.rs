@@ -6,7 +6,7 @@ use std::path::Path;
 use diesel::connection::SimpleConnection;
 use diesel::result::Error;
 use diesel::sql_types::Text;
-use diesel::{Connection, QueryResult, SqliteConnection};
+use diesel::{Connection, ConnectionError, QueryResult, SqliteConnection};
 use reclaimer_domain::ports::StoreError;
 use rustix::fs::{Access, CWD, FileType, Mode as FileMode, access, mknodat};
 
@@ -138,7 +138,7 @@ pub(crate) fn plain(path: &Path, mode: Mode) -> Result<SqliteConnection, StoreEr
     if mode == Mode::Create {
         make(path);
     }
-    let mut conn = SqliteConnection::establish(&uri).map_err(connection_error)?;
+    let mut conn = SqliteConnection::establish(&uri).map_err(|error| cannot_connect(path, error))?;
     // The patience comes first: even the first look waits while another process makes the file or closes it.
     conn.batch_execute(
         "PRAGMA busy_timeout = 5000; PRAGMA mmap_size = 0; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
@@ -146,6 +146,15 @@ pub(crate) fn plain(path: &Path, mode: Mode) -> Result<SqliteConnection, StoreEr
     .map_err(|error| cannot_open(path, "set up a connection", error))?;
     check_version(&mut conn, path)?;
     Ok(conn)
+}
+
+fn cannot_connect(path: &Path, error: ConnectionError) -> StoreError {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.exists()) {
+        let reason = "the database's folder does not exist; make it first, or name another".to_owned();
+        return StoreError::Unavailable { reason, source: None };
+    }
+    connection_error(error)
 }
 
 /// The store error for a database that cannot be opened. Where there is no room for its log and index, the engine takes that

@@ -59,7 +59,7 @@ async fn a_cycle_that_breaks_off_says_what_it_had_done() {
     assert_eq!(world.handle.runs(1).await.unwrap().remove(0).report.as_ref(), Some(&report));
     assert_eq!(
         report.message,
-        "Job recovery broke off: database is not available: disk full; until then 0 recovered, 0 failed, 2 skipped"
+        "Job recovery broke off: disk full; until then 0 recovered, 0 failed, 2 skipped"
     );
     assert_eq!(report.result.decisions.len(), 2);
 }

@@ -202,7 +202,7 @@ async fn the_schedule_says_when_and_how_it_went() {
         shown(&world)["lastFailure"],
         serde_json::json!({
             "at": "2026-01-05T12:00:08.000Z", "code": "storage_unavailable",
-            "error": "database is not available: out for lunch"
+            "error": "out for lunch"
         })
     );
 }
