@@ -66,3 +66,17 @@ async fn a_database_that_others_may_read_is_said() -> Result<()> {
     assert!(server.stop().await?.success());
     Ok(())
 }
+
+#[tokio::test]
+async fn the_log_says_where_the_tokens_are_and_never_the_tokens() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::default()).await?;
+    let log = fs::read_to_string(folder.path().join("err.log"))?;
+    let up = log.lines().find(|line| line.contains("the server is up")).unwrap_or_default();
+    let up: Value = serde_json::from_str(up)?;
+    for (field, name) in [("admin_token_file", "admin.token"), ("worker_token_file", "worker.token")] {
+        assert_eq!(up[field].as_str().map(Path::new), Some(server.data.join(name).as_path()), "{up}");
+    }
+    assert!(!log.contains(&server.admin) && !log.contains(&server.worker));
+    Ok(())
+}

@@ -106,11 +106,19 @@ fn auth(settings: &Settings, data: &DataDir) -> Result<Auth> {
 /// Says where the server listens and where the tokens lie, never the tokens.
 fn greet(settings: &Settings, data: &DataDir, addresses: &[Address]) {
     let listen: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    // Where the settings name a token's digest, no file holds the token.
+    let made = |digests: &[String], name: &str| {
+        digests.is_empty().then(|| data.path().join(name).display().to_string())
+    };
+    let admin = made(&settings.auth.admin_token_sha256, ADMIN_TOKEN);
+    let worker = made(&settings.auth.worker_token_sha256, WORKER_TOKEN);
     info!(
         area = "JOB-MANAGER",
         listen = listen.join(" "),
         version = env!("CARGO_PKG_VERSION"),
         database = settings.database.address(&settings.server.data_dir),
+        admin_token_file = admin,
+        worker_token_file = worker,
         "the server is up"
     );
     if !std::io::stdout().is_terminal() {
@@ -121,12 +129,8 @@ fn greet(settings: &Settings, data: &DataDir, addresses: &[Address]) {
         let scheme = if matches!(address, Address::Tcp(_)) { "http://" } else { "" };
         lines.push_str(&format!("Listening on {scheme}{address}\n"));
     }
-    let path = data.path().display();
-    if settings.auth.admin_token_sha256.is_empty() {
-        lines.push_str(&format!("Admin token  in {path}/{ADMIN_TOKEN}\n"));
-    }
-    if settings.auth.worker_token_sha256.is_empty() {
-        lines.push_str(&format!("Worker token in {path}/{WORKER_TOKEN}\n"));
+    for (what, file) in [("Admin token ", admin), ("Worker token", worker)] {
+        lines.extend(file.map(|file| format!("{what} in {file}\n")));
     }
     if let Some(Address::Tcp(address)) = addresses.iter().find(|address| matches!(address, Address::Tcp(_))) {
         lines.push_str(&format!("Documentation on http://{address}{}\n", crate::docs_site::ROOT));
