@@ -1,6 +1,8 @@
 //! The dialling side against a real socket, in the runtime's paused time: when it tries, when it does not, and that it
 //! never stops.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

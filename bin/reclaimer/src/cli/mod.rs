@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::client::Client;
 use crate::config::{Flags, Loaded, load};
-use crate::{crawler, demo};
+use crate::{bench, crawler, demo};
 use output::Output;
 
 /// Hands jobs to workers and gets every job back that goes wrong
@@ -82,6 +82,9 @@ enum Command {
     Backup(maintenance::Backup),
     /// Bring the database up to date
     Migrate(maintenance::Migrate),
+    /// Measure this machine, each figure beside a baseline of the same run
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Print the description of the HTTP API
     Openapi,
     /// Print a completion script for a shell
@@ -148,6 +151,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Doctor) => runtime.block_on(doctor::run(&common)),
         Some(Command::Backup(args)) => maintenance::backup(&common, args).map(done),
         Some(Command::Migrate(args)) => maintenance::migrate(&common, args),
+        Some(Command::Bench(command)) => bench::run(command, common.output()).map(done),
         Some(Command::Openapi) => generate::openapi(&common.output()).map(done),
         Some(Command::Completions(args)) => generate::completions(&common.output(), args).map(done),
         Some(Command::Crawl(args)) => runtime.block_on(crawler::run(args)).map(done),
