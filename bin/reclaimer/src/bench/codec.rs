@@ -135,8 +135,7 @@ fn written(what: &'static str, each: Duration, dialect: &Dialect) -> Result<Figu
 }
 
 fn of(what: &'static str, rate: f64, bytes: usize, baseline: f64) -> Figure {
-    // Both are far below what a float holds exactly.
-    #[expect(clippy::cast_precision_loss)]
+    #[expect(clippy::cast_precision_loss, reason = "both are far below what a float holds exactly")]
     let (messages, bytes) = (MESSAGES as f64, bytes as f64);
     Figure {
         what,

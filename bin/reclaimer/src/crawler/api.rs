@@ -8,11 +8,7 @@ use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use url::Url;
 
-/// How long a request for jobs waits for one to appear.
-const WAIT_SECONDS: u64 = 20;
-/// A server that restarts is asked again so often, each time after a pause.
-const TRIES: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(500);
+use super::source::{PAUSE, Reported, TRIES, WAIT_SECONDS, with_lease};
 
 /// A client with a worker's name and token.
 #[derive(Debug)]
@@ -23,37 +19,10 @@ pub(super) struct Api {
     worker: String,
 }
 
-/// What became of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reported {
-    /// It counts.
-    Applied,
-    /// It counted before.
-    Duplicate,
-    /// The job is somebody else's now.
-    Stale,
-}
-
-impl Reported {
-    /// The word for whoever listens.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Duplicate => "duplicate",
-            Self::Stale => "refused",
-        }
-    }
-}
-
 impl Api {
     pub(super) fn new(server: Url, token: String, worker: String) -> Result<Self> {
         let client = Client::builder().timeout(Duration::from_secs(WAIT_SECONDS + 10)).build()?;
         Ok(Self { client, server, token: Secret::new(token), worker })
-    }
-
-    /// Fetches any page of any site.
-    pub(super) fn client(&self) -> &Client {
-        &self.client
     }
 
     /// One job, when there is one; none when provisioning is out of order for the moment.
@@ -113,23 +82,5 @@ impl Api {
             }
             tokio::time::sleep(PAUSE).await;
         }
-    }
-}
-
-/// A report with the job and the lease it is about.
-fn with_lease(job: &Value, mut report: Value) -> Value {
-    report["taskId"] = job["id"].clone();
-    report["lease"] = job["lease"]["token"].clone();
-    report
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn debug_hides_the_token() {
-        let api = Api::new("http://x/".parse().unwrap(), "sesame".to_owned(), "w".to_owned()).unwrap();
-        assert!(!format!("{api:?}").contains("sesame"));
     }
 }

@@ -1,10 +1,12 @@
 //! A crawler of our own: a real worker that the demo starts, kills, stops and confuses.
 //!
-//! It takes jobs over HTTP, visits what they name, reports what it found there, and says that it is done. It crawls
+//! It takes jobs over HTTP or a link, visits what they name, reports what it found there, and says that it is done. It crawls
 //! either web pages of one site or a folder tree. What it experiences goes to its standard output, one JSON object a
 //! line, for whoever started it.
 
 mod api;
+mod link;
+mod source;
 mod visit;
 
 use std::io::Write;
@@ -13,13 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rand::RngExt;
+use reqwest::Client;
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::system::{EndSignals, Seed};
-use api::{Api, Reported};
+use source::{Reported, Source};
 use visit::Visited;
 
 /// The queue that crawlers take jobs from.
@@ -34,12 +37,15 @@ pub(crate) const FILE: &str = "READ_FILE";
 /// Works as a crawler: takes jobs of the queue `crawl` and visits the page or folder that each names.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The server to take jobs from
-    #[arg(long, value_name = "URL")]
-    server: Url,
+    /// The server to take jobs from, over HTTP
+    #[arg(long, value_name = "URL", requires = "token_file", required_unless_present = "socket")]
+    server: Option<Url>,
     /// The file that holds the worker token
     #[arg(long, value_name = "FILE")]
-    token_file: PathBuf,
+    token_file: Option<PathBuf>,
+    /// The socket of a link to take jobs from instead; the link listens, in the envelope dialect
+    #[arg(long, value_name = "PATH", conflicts_with = "server")]
+    socket: Option<PathBuf>,
     /// This crawler's name
     #[arg(long, value_name = "NAME")]
     worker: String,
@@ -70,18 +76,31 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 }
 
 async fn crawl(args: Args) -> Result<()> {
-    let token = std::fs::read_to_string(&args.token_file)
-        .with_context(|| format!("cannot read the worker token from {}", args.token_file.display()))?;
-    let api = Api::new(args.server.clone(), token.trim().to_owned(), args.worker.clone())?;
     let mut rng = Seed::from(args.seed).generator(&args.worker);
     let silent = Arc::new(AtomicBool::new(args.no_areas));
     listen_for_silence(Arc::clone(&silent))?;
+    let client = Client::builder().timeout(VISIT_WITHIN).build()?;
+    let mut crawler = Crawler { source: source(&args)?, client, pace: args.pace };
     loop {
-        for job in api.open(QUEUE).await? {
+        for job in crawler.source.open(QUEUE).await? {
             let confused = rng.random_bool(args.confusion.clamp(0.0, 1.0));
             let cut = confused && rng.random_bool(0.5);
-            visit_one(&api, &job, &args, silent.load(Ordering::Relaxed), confused.then_some(cut)).await?;
+            crawler.visit(&job, silent.load(Ordering::Relaxed), confused.then_some(cut)).await?;
         }
+    }
+}
+
+/// Where the jobs come from.
+fn source(args: &Args) -> Result<Source> {
+    let worker = args.worker.clone();
+    match (&args.socket, &args.server, &args.token_file) {
+        (Some(path), _, _) => Ok(Source::link(path, worker)),
+        (None, Some(server), Some(path)) => {
+            let token = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the worker token from {}", path.display()))?;
+            Source::http(server.clone(), token.trim().to_owned(), worker)
+        }
+        (None, _, _) => bail!("a crawler takes --server with --token-file, or --socket"),
     }
 }
 
@@ -96,39 +115,52 @@ fn listen_for_silence(silent: Arc<AtomicBool>) -> Result<()> {
     Ok(())
 }
 
-/// Visits what one job names and reports on it. `confusion` sends the last report twice (`false`) or throws away its
-/// answer, as a cut connection does, and sends it again (`true`).
-async fn visit_one(api: &Api, job: &Value, args: &Args, silent: bool, confusion: Option<bool>) -> Result<()> {
-    let id = job["id"].as_str().unwrap_or_default();
-    say(json!({ "did": "took", "job": id, "path": job["fullPath"] }));
-    let started = api.report(job, json!({ "status": "started" })).await?;
-    if started == Reported::Stale {
-        say(json!({ "did": "refused", "job": id }));
-        return Ok(());
-    }
-    let (visited, ()) = tokio::join!(visit::visit(api, job), tokio::time::sleep(args.pace));
-    let last = match visited {
-        Ok(Visited { items, areas }) => {
-            if !areas.is_empty() && !silent {
-                api.report(job, json!({ "status": "new_areas_discovered", "areas": areas })).await?;
-            }
-            json!({ "status": "completed", "processedItems": items })
+/// A page that takes longer than this is not read.
+const VISIT_WITHIN: Duration = Duration::from_secs(30);
+
+struct Crawler {
+    source: Source,
+    client: Client,
+    pace: Duration,
+}
+
+impl Crawler {
+    /// Visits what one job names and reports on it. `confusion` sends the last report twice (`false`) or throws away its
+    /// answer, as a cut connection does, and sends it again (`true`).
+    async fn visit(&mut self, job: &Value, silent: bool, confusion: Option<bool>) -> Result<()> {
+        let id = job["id"].as_str().unwrap_or_default();
+        say(json!({ "did": "took", "job": id, "path": job["fullPath"] }));
+        let started = self.source.report(job, json!({ "status": "started" })).await?;
+        if started == Reported::Stale {
+            say(json!({ "did": "refused", "job": id }));
+            return Ok(());
         }
-        Err(error) => json!({
-            "status": "failed", "error": format!("{error:#}"), "errorType": "visit_failed", "retryable": true
-        }),
-    };
-    if confusion == Some(true) {
-        api.report_and_hang_up(job, last.clone()).await;
-        say(json!({ "did": "hung_up", "job": id }));
+        let visiting =
+            async { tokio::join!(visit::visit(&self.client, job), tokio::time::sleep(self.pace)).0 };
+        let last = match self.source.during(visiting).await {
+            Ok(Visited { items, areas }) => {
+                if !areas.is_empty() && !silent {
+                    let found = json!({ "status": "new_areas_discovered", "areas": areas });
+                    self.source.report(job, found).await?;
+                }
+                json!({ "status": "completed", "processedItems": items })
+            }
+            Err(error) => json!({
+                "status": "failed", "error": format!("{error:#}"), "errorType": "visit_failed", "retryable": true
+            }),
+        };
+        if confusion == Some(true) {
+            self.source.report_and_hang_up(job, last.clone()).await;
+            say(json!({ "did": "hung_up", "job": id }));
+        }
+        let outcome = self.source.report(job, last.clone()).await?;
+        say(json!({ "did": outcome.as_str(), "job": id }));
+        if confusion == Some(false) {
+            let again = self.source.report(job, last).await?;
+            say(json!({ "did": again.as_str(), "job": id }));
+        }
+        Ok(())
     }
-    let outcome = api.report(job, last.clone()).await?;
-    say(json!({ "did": outcome.as_str(), "job": id }));
-    if confusion == Some(false) {
-        let again = api.report(job, last).await?;
-        say(json!({ "did": again.as_str(), "job": id }));
-    }
-    Ok(())
 }
 
 /// Tells whoever started this crawler. Nobody may listen any more, which is no reason to stop.

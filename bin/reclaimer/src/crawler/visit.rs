@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use reqwest::Client;
 use scraper::{Html, Selector};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::api::Api;
 use super::{FILE, FOLDER, PAGE};
 
 /// A page larger than this is not looked through.
@@ -24,11 +24,11 @@ pub(super) struct Visited {
 }
 
 /// Visits what a job names.
-pub(super) async fn visit(api: &Api, job: &Value) -> Result<Visited> {
+pub(super) async fn visit(client: &Client, job: &Value) -> Result<Visited> {
     let path = job["fullPath"].as_str().context("the job names no path")?;
     let root = job["payload"]["root"].as_str().context("the job's payload names no root")?;
     match job["command"].as_str() {
-        Some(PAGE) => page(api, root, path).await,
+        Some(PAGE) => page(client, root, path).await,
         Some(FOLDER) => {
             let (root, path) = (PathBuf::from(root), path.to_owned());
             tokio::task::spawn_blocking(move || folder(&root, &path)).await?
@@ -45,10 +45,10 @@ pub(super) async fn visit(api: &Api, job: &Value) -> Result<Visited> {
     }
 }
 
-async fn page(api: &Api, root: &str, path: &str) -> Result<Visited> {
+async fn page(client: &Client, root: &str, path: &str) -> Result<Visited> {
     let root: Url = root.parse().context("the root is no URL")?;
     let url = root.join(path)?;
-    let answer = api.client().get(url.clone()).send().await?;
+    let answer = client.get(url.clone()).send().await?;
     if answer.status().is_client_error() {
         // A link that leads nowhere is something found out, and trying again would not change it.
         return Ok(Visited { items: 0, areas: Vec::new() });

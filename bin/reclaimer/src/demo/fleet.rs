@@ -19,6 +19,8 @@ use url::Url;
 pub(super) struct Orders {
     pub(super) server: Url,
     pub(super) token_file: PathBuf,
+    /// The socket of the link.
+    pub(super) socket: PathBuf,
     pub(super) pace: Duration,
     pub(super) confusion: f64,
     pub(super) seed: u64,
@@ -63,11 +65,15 @@ impl Fleet {
         self.hired += 1;
         let name = format!("crawler-{}", self.hired);
         let mut command = Command::new(std::env::current_exe()?);
+        command.arg("crawl");
+        // One over HTTP, one over the link, and so on in turns.
+        if self.hired.is_multiple_of(2) {
+            command.arg("--socket").arg(&self.orders.socket);
+        } else {
+            command.args(["--server", self.orders.server.as_str()]);
+            command.arg("--token-file").arg(&self.orders.token_file);
+        }
         command
-            .arg("crawl")
-            .args(["--server", self.orders.server.as_str()])
-            .arg("--token-file")
-            .arg(&self.orders.token_file)
             .args(["--worker", &name])
             .args(["--pace", &humantime::format_duration(self.orders.pace).to_string()])
             .args(["--confusion", &self.orders.confusion.to_string()])

@@ -132,8 +132,10 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
 async fn show(args: Args, stop: CancellationToken) -> Result<bool> {
     let temporary = tempfile::tempdir().context("cannot make a temporary folder")?;
     let folder = args.keep.as_deref().unwrap_or(temporary.path());
+    // A socket's path must be short, and the folder that is kept may lie deep.
+    let link = temporary.path().join("link.sock");
     let (server, target) = tokio::select! {
-        begun = begin(&args, folder) => begun?,
+        begun = begin(&args, folder, &link) => begun?,
         () = stop.cancelled() => bail!("interrupted before the server was up"),
     };
     let api = Api::new(&server)?;
@@ -147,6 +149,7 @@ async fn show(args: Args, stop: CancellationToken) -> Result<bool> {
     let mut fleet = Fleet::new(fleet::Orders {
         server: server.base.clone(),
         token_file: server.worker_token.clone(),
+        socket: link,
         pace: args.pace,
         confusion: args.chaos / 2.0,
         seed: args.seed,
@@ -166,7 +169,7 @@ async fn show(args: Args, stop: CancellationToken) -> Result<bool> {
 }
 
 /// Finds out what there is to crawl, and starts the server.
-async fn begin(args: &Args, folder: &Path) -> Result<(ServerProcess, Target)> {
+async fn begin(args: &Args, folder: &Path, link: &Path) -> Result<(ServerProcess, Target)> {
     let target = Target::asked_for(args).await?;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let used = ["data", "reclaimer.toml"].into_iter().find(|name| folder.join(name).exists());
@@ -178,7 +181,7 @@ async fn begin(args: &Args, folder: &Path) -> Result<(ServerProcess, Target)> {
         );
     }
     let rules = if args.path.is_some() { FOLDER_RULES } else { PAGE_RULES };
-    let server = ServerProcess::start(folder, &settings(rules)).await?;
+    let server = ServerProcess::start(folder, &settings(rules, link)).await?;
     let target = match target {
         Some(target) => target,
         None => Target::site(&server.base.join(crate::docs_site::ROOT)?),
@@ -187,12 +190,14 @@ async fn begin(args: &Args, folder: &Path) -> Result<(ServerProcess, Target)> {
 }
 
 /// The server's settings: short leases and quick looks, so that a demo takes a minute and not an hour.
-fn settings(rules: &str) -> String {
+fn settings(rules: &str, link: &Path) -> String {
+    let lease = humantime::format_duration(LEASE);
     format!(
-        "[provisioning]\nlease = \"{}\"\n[recovery]\nstartup_delay = \"1s\"\ninterval = \"5s\"\nlease_check = \"500ms\"\n\
+        "[provisioning]\nlease = \"{lease}\"\n[recovery]\nstartup_delay = \"1s\"\ninterval = \"5s\"\nlease_check = \"500ms\"\n\
          spread = \"1s\"\nreclaim_grace = \"2s\"\npoison_after = 100\nbudget_per_second = 100.0\n\
-         [database]\nmin_free = \"1MiB\"\n[discovery]\n{rules}",
-        humantime::format_duration(LEASE)
+         [database]\nmin_free = \"1MiB\"\n[discovery]\n{rules}\
+         [link]\nheartbeat_interval = \"500ms\"\nheartbeat_timeout = \"{lease}\"\n\
+         [[link.each]]\nname = \"crawl\"\npath = {link:?}\nmode = \"listen\"\n",
     )
 }
 
