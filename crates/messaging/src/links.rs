@@ -173,6 +173,7 @@ impl Links {
             };
             let settings = Settings {
                 speaks_first: matches!(link.dialect, Dialect::Envelope(_)),
+                asks_when_idle: matches!(link.dialect, Dialect::Flat(_)),
                 heartbeat_interval: link.heartbeat_interval,
                 heartbeat_timeout: link.heartbeat_timeout,
                 first_frame_within: link.first_frame_within,

@@ -137,6 +137,22 @@ async fn a_crawler_that_never_reports_progress_keeps_its_job_by_its_heartbeats()
 }
 
 #[tokio::test]
+async fn a_crawler_that_asks_again_has_forgotten_its_job_which_goes_to_the_next() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path(), "[recovery]\nlease_check = \"50ms\"\n").await?;
+    let id = server.create(json!({ "command": "issues" })).await?;
+    let mut peer = crawler(&server).await?;
+    assert_eq!(peer.flat_open().await?["id"], id.as_str());
+    // Its last word was lost. It beats, and polls as it does when it is idle.
+    let again = peer.flat_open().await?;
+    assert_eq!(again["id"], id.as_str());
+    peer.flat("job_completed", Some(&again), json!({ "success": true, "finalCounts": {} })).await?;
+    becomes(&server, &id, "finished").await?;
+    assert_eq!(kinds(&server, &id).await?, ["created", "claimed", "reclaimed", "claimed", "finished"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_a_discovery_found_is_kept_although_it_failed() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let server = start(folder.path(), "").await?;

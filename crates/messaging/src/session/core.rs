@@ -31,6 +31,8 @@ const LATE: Duration = Duration::from_secs(5);
 pub(crate) struct Settings {
     /// Whether we register first and beat; the flat dialect has words for neither.
     pub(crate) speaks_first: bool,
+    /// Whether the peer asks for jobs only when it works on none.
+    pub(crate) asks_when_idle: bool,
     /// Between two of our heartbeats.
     pub(crate) heartbeat_interval: Duration,
     /// Nothing heard for so long ends the session.
@@ -66,6 +68,14 @@ pub(crate) struct Counters {
     pub(crate) rubbish: u64,
 }
 
+/// A job that the peer holds.
+#[derive(Debug)]
+struct Held {
+    job: JobId,
+    /// How often jobs had been asked for when it came.
+    requests: u64,
+}
+
 /// The protocol of one connection.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -75,7 +85,9 @@ pub(crate) struct Core {
     registration: Option<Registration>,
     paused: bool,
     leaving: bool,
-    held: HashMap<LeaseToken, JobId>,
+    held: HashMap<LeaseToken, Held>,
+    /// How often jobs were asked for.
+    requests: u64,
     /// How many jobs were asked for and not yet answered.
     asking: u32,
     /// What came to `held` and went from it since the last look.
@@ -114,6 +126,7 @@ impl Core {
             paused,
             leaving: false,
             held: HashMap::new(),
+            requests: 0,
             asking: 0,
             gained: Vec::new(),
             lost: Vec::new(),
@@ -148,7 +161,7 @@ impl Core {
     }
 
     pub(crate) fn held(&self) -> impl ExactSizeIterator<Item = (&LeaseToken, &JobId)> {
-        self.held.iter()
+        self.held.iter().map(|(token, held)| (token, &held.job))
     }
 
     /// What came to the held leases and went from them since the last call.
@@ -165,11 +178,11 @@ impl Core {
 
     fn take_hold(&mut self, token: LeaseToken, job: JobId) {
         self.gained.push(token.clone());
-        self.held.insert(token, job);
+        self.held.insert(token, Held { job, requests: self.requests });
     }
 
     fn let_go(&mut self, token: &LeaseToken) -> Option<JobId> {
-        let job = self.held.remove(token)?;
+        let job = self.held.remove(token)?.job;
         self.lost.push(token.clone());
         Some(job)
     }
@@ -241,7 +254,11 @@ impl Core {
         match message {
             Inbound::Heartbeat => Vec::new(),
             Inbound::Registered(registration) => self.registered(registration),
-            Inbound::JobRequest(request) => vec![self.job_request(request)],
+            Inbound::JobRequest(request) => {
+                let mut effects = self.forgotten();
+                effects.push(self.job_request(request));
+                effects
+            }
             Inbound::Report(report) => self.report(report),
             Inbound::Status(status) => {
                 self.status = Some(status);
@@ -273,6 +290,21 @@ impl Core {
         if leases.is_empty() { Vec::new() } else { vec![Effect::Reattach(leases)] }
     }
 
+    /// A peer that asks only when it is idle, and asks again, has forgotten what it had before: its last word about that was
+    /// lost with a connection, and its heartbeats would keep the leases for ever. A request that crossed the answer to the
+    /// one before proves nothing.
+    fn forgotten(&mut self) -> Vec<Effect> {
+        let before = self.requests;
+        self.requests += 1;
+        if !self.settings.asks_when_idle {
+            return Vec::new();
+        }
+        let old = self.held.iter().filter(|(_, held)| held.requests < before);
+        let leases: Vec<LeaseToken> = old.map(|(token, _)| token.clone()).collect();
+        self.forget(&leases);
+        if leases.is_empty() { Vec::new() } else { vec![Effect::Abandon(leases)] }
+    }
+
     fn job_request(&mut self, request: JobRequest) -> Effect {
         let JobRequest { request_id, limit, queue, commands, wait, worker } = request;
         let mut limit = limit.unwrap_or(self.settings.jobs_at_once).min(self.settings.most_jobs);
@@ -300,7 +332,7 @@ impl Core {
         let subject = Subject { task, lease };
         if subject.lease.is_none() {
             // It names none, but this connection knows by which it holds the job.
-            let held = self.held.iter().find(|(_, job)| subject.task.as_deref() == Some(job.as_str()));
+            let held = self.held().find(|(_, job)| subject.task.as_deref() == Some(job.as_str()));
             if let (Some((token, _)), Some(fields)) = (held, report.as_object_mut()) {
                 fields.insert("lease".to_owned(), token.expose().into());
             }
@@ -401,7 +433,7 @@ impl Core {
             effects.extend(self.taken(job, token, Taken::Cancelled));
         }
         for token in renewed.lost {
-            if let Some(job) = self.held.get(&token).cloned() {
+            if let Some(job) = self.held.get(&token).map(|held| held.job.clone()) {
                 effects.extend(self.taken(job, token, Taken::Reclaimed));
             }
         }

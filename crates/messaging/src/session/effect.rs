@@ -47,6 +47,8 @@ pub(crate) enum Effect {
         /// Why.
         reason: String,
     },
+    /// End leases whose worker has forgotten them; recovery decides about their jobs.
+    Abandon(Vec<LeaseToken>),
     /// Keep evidence about a job.
     Testify {
         /// Which job.

@@ -301,6 +301,17 @@ impl Session {
                     Done::Adopted(held.into_iter().map(|(job, lease)| (job, lease.token)).collect())
                 })),
                 Effect::Release { leases, reason } => self.release(leases, reason),
+                Effect::Abandon(leases) => {
+                    let (link, worker_id, count) = (&self.context.link, self.core.worker(), leases.len());
+                    warn!(area = AREA, link, %worker_id, leases = count, "a worker asks for jobs and forgot those it had");
+                    self.others.push(Box::pin(async move {
+                        let ended = context.provisioning.hold(leases, Some(Duration::ZERO), false).await;
+                        if let Err(error) = ended {
+                            warn!(area = AREA, link = context.link, %error, "forgotten leases end as they would have");
+                        }
+                        Done::Nothing
+                    }));
+                }
                 Effect::Testify { job, detail } => {
                     let actor = Actor::Worker(self.core.worker().clone());
                     self.others.push(Box::pin(async move {

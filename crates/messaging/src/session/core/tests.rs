@@ -11,6 +11,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn settings() -> Settings {
     Settings {
         speaks_first: true,
+        asks_when_idle: false,
         heartbeat_interval: SECOND * 10,
         heartbeat_timeout: SECOND * 30,
         first_frame_within: SECOND * 15,
@@ -201,6 +202,29 @@ fn who_is_paused_gets_nothing() {
     );
     assert!(matches!(sent(&rig.core.command(Command::Resume)), Outbound::Resume));
     assert!(matches!(&rig.hear(Inbound::JobRequest(JobRequest::default()))[..], [Effect::Claim { .. }]));
+}
+
+#[test]
+fn who_asks_when_idle_and_asks_again_has_forgotten_what_it_had() {
+    let mut rig = Rig::new();
+    rig.core.settings.asks_when_idle = true;
+    let abandoned = |effects: Vec<Effect>| match effects.into_iter().next() {
+        Some(Effect::Abandon(leases)) => leases,
+        _ => Vec::new(),
+    };
+    let ask = || Inbound::JobRequest(JobRequest::default());
+    assert_eq!(abandoned(rig.hear(ask())), []);
+    rig.holds("J", "1");
+    assert_eq!(abandoned(rig.hear(ask())), [], "it crossed the answer");
+    rig.holds("K", "2");
+    assert_eq!(abandoned(rig.hear(ask())), [lease("1")]);
+    assert_eq!(rig.held(), ["2"]);
+
+    let mut busy = Rig::new();
+    for _ in 0..3 {
+        busy.holds("J", "1");
+        assert!(matches!(&busy.hear(ask())[..], [Effect::Claim { .. }]), "others may ask for more");
+    }
 }
 
 #[test]
