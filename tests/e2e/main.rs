@@ -13,6 +13,7 @@ mod examples;
 mod fencing;
 mod life;
 mod link;
+mod privacy;
 mod recovery;
 mod rig;
 mod sockets;
