@@ -1,22 +1,67 @@
 //! What a value may be.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::fleet;
 use super::settings::Settings;
 
+/// The keys that are whole numbers, and their bounds.
+const WHOLE: [(&str, RangeInclusive<u64>); 4] = [
+    ("server.connections", 1..=1_000_000),
+    ("recovery.batch_size", 1..=10_000),
+    ("recovery.poison_after", 1..=1_000_000),
+    ("recovery.max_recoveries", 0..=u32::MAX as u64),
+];
+
 /// Whether one key's value has the right type, told by the settings themselves.
 pub(super) fn parses(merged: &config::Config, name: &str) -> Result<(), String> {
     let Ok(value) = merged.get::<config::Value>(name) else { return Ok(()) };
+    if let Some((_, bounds)) = WHOLE.iter().find(|(key, _)| *key == name) {
+        let text = value.to_string();
+        let fits = text.parse().is_ok_and(|number| bounds.contains(&number));
+        let (least, most) = (bounds.start(), bounds.end());
+        return if fits { Ok(()) } else { Err(format!("a whole number from {least} to {most}, got {text}")) };
+    }
     let alone = config::Config::builder().set_override(name, value).and_then(|builder| builder.build());
     let parsed = alone.and_then(config::Config::try_deserialize::<Settings>);
-    parsed.map(drop).map_err(|error| match error {
+    parsed.map(drop).map_err(told)
+}
+
+/// What is wrong with a value, in words of the configuration rather than of its reader.
+fn told(error: config::ConfigError) -> String {
+    match error {
         config::ConfigError::Type { unexpected, expected, .. } => {
-            format!("{expected} is needed, got {unexpected}")
+            format!("{} is needed, got {unexpected}", form(expected))
         }
-        config::ConfigError::At { error, .. } => error.to_string(),
-        other => other.to_string(),
-    })
+        config::ConfigError::At { error, .. } => told(*error),
+        other => {
+            let text = other.to_string();
+            let Some((got, expected)) = text.split_once(", expected ") else { return text };
+            let got = got.strip_prefix("invalid value: ").or_else(|| got.strip_prefix("invalid type: "));
+            got.map_or_else(|| text.clone(), |got| format!("{} is needed, got {got}", form(expected)))
+        }
+    }
+}
+
+/// How what a reader expects is written.
+fn form(expected: &str) -> &str {
+    let speaks_of = |word: &str| expected.contains(word);
+    if speaks_of("duration") {
+        "a length of time, e.g. `90s` or `2h 30m`,"
+    } else if speaks_of("integer overflow") || speaks_of("parsable string") {
+        "a size, e.g. `64MiB`,"
+    } else if speaks_of("integer") {
+        "a whole number of at least 0"
+    } else if speaks_of("floating point") {
+        "a number"
+    } else if speaks_of("boolean") {
+        "true or false"
+    } else if speaks_of("sequence") {
+        "a list"
+    } else {
+        expected
+    }
 }
 
 /// The longest time that anything may take: ten years.
@@ -38,7 +83,9 @@ pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)
         log: _,
     } = settings;
     addresses(settings)?;
-    at_least_one("server.connections", server.connections as u64, 1_000_000)?;
+    if server.data_dir.as_os_str().is_empty() {
+        return Err(("server.data_dir", "the path of a folder, e.g. ./data".to_owned()));
+    }
     if database.sqlite_path(&server.data_dir).is_none() {
         return Err(("database.url", "sqlite://PATH is what this version knows".to_owned()));
     }
@@ -73,8 +120,6 @@ pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)
             ));
         }
     }
-    at_least_one("recovery.batch_size", recovery.batch_size.into(), 10_000)?;
-    at_least_one("recovery.poison_after", recovery.poison_after.into(), 1_000_000)?;
     for (name, number) in [
         ("recovery.budget_ratio", recovery.budget_ratio),
         ("recovery.budget_per_second", recovery.budget_per_second),
@@ -105,13 +150,6 @@ fn addresses(settings: &Settings) -> Result<(), (&'static str, String)> {
         Ok(_) => Ok(()),
         Err(error) => Err(("server.listen", error.to_string())),
     }
-}
-
-fn at_least_one(name: &'static str, number: u64, most: u64) -> Result<(), (&'static str, String)> {
-    if (1..=most).contains(&number) {
-        return Ok(());
-    }
-    Err((name, format!("a whole number from 1 to {most}, got {number}")))
 }
 
 fn digests(name: &'static str, digests: &[String]) -> Result<(), (&'static str, String)> {

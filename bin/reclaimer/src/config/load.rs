@@ -142,7 +142,8 @@ mod tests {
         );
         let refused = refusal("[recovery]\nenabled = \"perhaps\"\n", &[]);
         assert!(
-            refused.starts_with("reclaimer.toml:2: `recovery.enabled`: ") && refused.contains("boolean"),
+            refused.starts_with("reclaimer.toml:2: `recovery.enabled`: ")
+                && refused.contains("true or false"),
             "{refused}"
         );
         let refused = refusal("[recovery]\ninterval = \"soon\"\n", &[]);
@@ -158,5 +159,31 @@ mod tests {
         assert_eq!(refused, "RECLAIMER_LOG__LEVLE: unknown key `log.levle`; did you mean `log.level`?");
         let refused = refusal("", &[("RECLAIMER_OAUTH__PROVIDER", "x")]);
         assert!(refused.contains("cannot be set there"), "{refused}");
+    }
+
+    #[test]
+    fn a_refused_value_says_what_is_allowed() {
+        for (file, said) in [
+            (
+                "[recovery]\ninterval = 5\n",
+                "a length of time, e.g. `90s` or `2h 30m`, is needed, got string \"5\"",
+            ),
+            ("[recovery]\ninterval = \"1ms\"\n", "from 100ms to"),
+            ("[database]\nmin_free = -1\n", "a size, e.g. `64MiB`, is needed, got integer `-1`"),
+            ("[database]\nmin_free = \"much\"\n", "a size, e.g. `64MiB`, is needed, got string \"much\""),
+            ("[recovery]\nbatch_size = -1\n", "a whole number from 1 to 10000, got -1"),
+            ("[recovery]\nbatch_size = 1.5\n", "a whole number from 1 to 10000, got 1.5"),
+            ("[recovery]\nbatch_size = \"x\"\n", "a whole number from 1 to 10000, got x"),
+            ("[recovery]\nmax_recoveries = -1\n", "a whole number from 0 to 4294967295, got -1"),
+            ("[server]\nconnections = 0\n", "a whole number from 1 to 1000000, got 0"),
+            ("[recovery]\nbudget_ratio = \"x\"\n", "a number is needed, got string \"x\""),
+            ("[auth]\nsocket_uids = [-1]\n", "a whole number of at least 0 is needed"),
+            ("[auth]\nsocket_uids = \"x\"\n", "a list is needed, got string \"x\""),
+            ("[server]\ndata_dir = \"\"\n", "`server.data_dir`: the path of a folder, e.g. ./data"),
+            ("[[recovery.stuck]]\nqueue = \"x\"\nafter = 5\n", "a length of time, e.g. `90s`"),
+        ] {
+            let refused = refusal(file, &[]);
+            assert!(refused.contains(said), "{file}: {refused}");
+        }
     }
 }
