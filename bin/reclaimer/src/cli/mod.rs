@@ -24,9 +24,17 @@ use crate::config::{Flags, Loaded, load};
 use crate::{bench, crawler, demo};
 use output::Output;
 
+/// What the environment says to every command.
+const ENVIRONMENT: &str = "\
+Environment:
+  RECLAIMER_TOKEN             The admin token [default: the one in the data folder]
+  RECLAIMER_SERVER            The server to ask, as --server
+  RECLAIMER_<SECTION>__<KEY>  A setting, e.g. RECLAIMER_SERVER__LISTEN; see `reclaimer config`
+  NO_COLOR                    No colours, if it is set to anything";
+
 /// Hands jobs to workers and gets every job back that goes wrong
 #[derive(Debug, Parser)]
-#[command(name = "reclaimer", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "reclaimer", version, propagate_version = true, max_term_width = 100, after_help = ENVIRONMENT)]
 pub(crate) struct Cli {
     #[command(flatten)]
     common: Common,

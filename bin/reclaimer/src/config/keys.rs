@@ -184,6 +184,17 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 pub(super) const SHORT: [(&str, &str); 2] =
     [("SOCKET_PATH", "link.socket_path"), ("SUPERVISED", "supervisor.enabled")];
 
+/// Variables that begin as ours do and are no settings: the command line's, and those of our example of a worker.
+const OTHER: [&str; 6] = ["TOKEN", "SERVER", "URL", "WORKER_TOKEN", "WORKER", "BEAT"];
+
+/// Whether a variable, without its `RECLAIMER_`, is known to be no setting. Among them are those that Kubernetes and Docker
+/// set for a service that is called `reclaimer`.
+pub(super) fn is_no_setting(rest: &str) -> bool {
+    let of_a_service = rest == "PORT"
+        || ["PORT_", "SERVICE_HOST", "SERVICE_PORT"].into_iter().any(|start| rest.starts_with(start));
+    OTHER.contains(&rest) || of_a_service
+}
+
 /// The name of a key's variable.
 pub(super) fn variable(name: &str) -> String {
     format!("RECLAIMER_{}", name.replace('.', "__").to_uppercase())

@@ -186,4 +186,29 @@ mod tests {
             assert!(refused.contains(said), "{file}: {refused}");
         }
     }
+
+    #[test]
+    fn a_variable_that_is_no_setting_stops_the_start() {
+        assert_eq!(
+            refusal("", &[("RECLAIMER_RECOVERY_INTERVAL", "5m")]),
+            "RECLAIMER_RECOVERY_INTERVAL: there is no such setting; did you mean `RECLAIMER_RECOVERY__INTERVAL`?"
+        );
+        assert_eq!(
+            refusal("", &[("RECLAIMER_FROBNICATE", "5m")]),
+            "RECLAIMER_FROBNICATE: there is no such setting; settings are called RECLAIMER_<SECTION>__<KEY>, \
+             `reclaimer config` lists them"
+        );
+        // The command line's own, a worker's, and what a cluster sets for a service that is called like us.
+        for name in [
+            "RECLAIMER_TOKEN",
+            "RECLAIMER_SERVER",
+            "RECLAIMER_WORKER_TOKEN",
+            "RECLAIMER_SERVICE_HOST",
+            "RECLAIMER_SERVICE_PORT_HTTP",
+            "RECLAIMER_PORT",
+            "RECLAIMER_PORT_7400_TCP_ADDR",
+        ] {
+            assert!(from("", &[(name, "x")]).is_ok(), "{name}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use config::{Map, Value, ValueKind};
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{KEYS, Key, Kind, SHORT, find, nearest, variable};
+use super::keys::{KEYS, Key, Kind, SHORT, find, is_no_setting, nearest, variable};
 
 /// Settings of one source, ready for the `config` crate.
 #[derive(Debug, Clone)]
@@ -164,13 +164,26 @@ pub(super) fn environment(variables: impl Iterator<Item = (String, String)>) -> 
             continue;
         }
         let Some(rest) = variable_name.strip_prefix("RECLAIMER_") else { continue };
-        let Some((section, key)) = rest.split_once("__") else { continue };
+        if is_no_setting(rest) {
+            continue;
+        }
+        let Some((section, key)) = rest.split_once("__") else { bail!(unknown_variable(&variable_name)) };
         let name = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
         let Some(known) = find(&name) else { bail!("{variable_name}: {}", unknown(&name)) };
         values.insert(name, plain(known.kind, &text, &variable_name)?);
     }
     short.extend(values);
     Ok(Values(short))
+}
+
+/// A slip of the pen in a variable's name would leave its setting at the default, without a word.
+fn unknown_variable(name: &str) -> String {
+    let known: Vec<String> = KEYS.iter().map(|key| variable(key.name)).collect();
+    let hint = match nearest(name, known.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "settings are called RECLAIMER_<SECTION>__<KEY>, `reclaimer config` lists them".to_owned(),
+    };
+    format!("{name}: there is no such setting; {hint}")
 }
 
 /// What a short name means in older set-ups: `SUPERVISED` is true only when it says so.
