@@ -41,7 +41,14 @@ impl Policy {
                 ),
                 failed(
                     "missing-access-token",
-                    speaks_of(&["missing access token", "access token expired", "expired access token"]),
+                    speaks_of(&[
+                        "missing access token",
+                        "expired access token",
+                        "access token expired",
+                        "access token has expired",
+                        "access token is expired",
+                        "access token was expired",
+                    ]),
                     &[Requirement::AccountPresent, Requirement::AccountValid],
                 ),
                 Rule {
