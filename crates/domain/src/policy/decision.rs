@@ -55,17 +55,6 @@ pub enum Unmet {
     RecoveryBudget,
 }
 
-impl Unmet {
-    /// The word in reports.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Requirement(requirement) => requirement.as_str(),
-            Self::RecoveryBudget => "recovery_budget",
-        }
-    }
-}
-
 impl Action {
     /// The word in reports and metrics.
     #[must_use]

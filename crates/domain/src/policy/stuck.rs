@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::job::{Job, Status};
 use crate::name::{Command, QueueName};
-use crate::time::{after, before};
+use crate::time::before;
 
 /// Why a running job counts as stuck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,16 +100,5 @@ impl StuckLimits {
         }
         let silent = |limit| job.updated_at <= before(now, limit);
         self.limit(job).is_some_and(silent).then_some(StuckSign::NoUpdate)
-    }
-
-    /// When the job will count as stuck if nothing more is heard of it; `None` = never.
-    #[must_use]
-    pub fn stuck_at(&self, job: &Job) -> Option<DateTime<Utc>> {
-        let lease = job.lease.as_ref().map(|lease| lease.expires_at);
-        if job.lease.as_ref().is_some_and(|lease| lease.excused) {
-            return lease;
-        }
-        let silence = self.limit(job).map(|limit| after(job.updated_at, limit));
-        [lease, job.deadline(), silence].into_iter().flatten().min()
     }
 }
