@@ -82,7 +82,7 @@ async fn every_endpoint_names_the_fault_and_changes_nothing() -> Result<()> {
             assert_problem(&answer, 403, &["admin"], &format!("{what} as a worker"));
         }
         let answer = server.send(plain().query(&[("frobnicate", "1")])).await?;
-        if !open && !has_body {
+        if !has_body {
             assert_problem(&answer, 400, &["frobnicate"], &format!("{what} with an unknown parameter"));
         }
         if !has_body {
@@ -297,5 +297,30 @@ async fn a_refusal_says_what_is_allowed_in_the_fields_own_words() -> Result<()> 
         let answer = server.admin(Method::GET, path, None).await?;
         assert_problem(&answer, 400, &[said], path);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_field_that_is_there_twice_is_refused() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::with("[recovery]\nenabled = false\n")).await?;
+    for body in [
+        r#"{"command": "X", "command": "Y"}"#,
+        r#"[{"command": "X"}, {"command": "X", "payload": {"n": [{"a": 1, "a": 2}]}}]"#,
+    ] {
+        let request = server.request(Method::POST, "/api/jobs").bearer_auth(&server.admin);
+        let answer = server.send(request.header(CONTENT_TYPE, "application/json").body(body)).await?;
+        assert_problem(&answer, 400, &["`command` is there twice", "`a` is there twice"], body);
+    }
+    assert_eq!(query(&server.database(), "SELECT count(*) FROM job")?, ["0"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unknown_parameter_of_the_description_is_refused() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::default()).await?;
+    let answer = server.ask(Method::GET, "/openapi.json?frobnicate=1", None, None).await?;
+    assert_problem(&answer, 400, &["frobnicate"], "/openapi.json");
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! Reading requests, strictly, with refusals that name the fault.
 
 mod body;
+mod document;
 mod object;
 mod query;
 mod value;
 
 pub(crate) use body::{Body, MaybeBody};
+pub(crate) use document::Document;
 pub(crate) use object::{Objects, object};
 pub(crate) use query::{Empty, Id, Parameters};
 pub(crate) use value::{moment, statuses, whole};

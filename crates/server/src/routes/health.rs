@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::code;
+use crate::extract::{Empty, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::App;
 
@@ -22,7 +23,7 @@ pub(crate) struct Status {
 
 /// Whether the process lives
 #[utoipa::path(get, path = "/healthz", tag = "health", security(()), responses((status = 200, description = "It does", body = Status)))]
-pub(crate) async fn healthz() -> axum::Json<Status> {
+pub(crate) async fn healthz(Parameters(Empty {}): Parameters<Empty>) -> axum::Json<Status> {
     axum::Json(Status { status: "ok" })
 }
 
@@ -33,7 +34,10 @@ pub(crate) async fn healthz() -> axum::Json<Status> {
     (status = 200, description = "It can", body = Status),
     (status = 503, description = "It cannot, and why", body = ProblemDocument),
 ))]
-pub(crate) async fn readyz(State(app): State<App>) -> Result<axum::Json<Status>, Problem> {
+pub(crate) async fn readyz(
+    State(app): State<App>,
+    Parameters(Empty {}): Parameters<Empty>,
+) -> Result<axum::Json<Status>, Problem> {
     match tokio::time::timeout(PATIENCE, app.probe()).await {
         Ok(Ok(())) => Ok(axum::Json(Status { status: "ready" })),
         Ok(Err(error)) => {

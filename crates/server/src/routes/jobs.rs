@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::order::Order;
 use super::paging;
 use crate::code;
-use crate::extract::{Body, Empty, Id, Objects, Parameters};
+use crate::extract::{Body, Document, Empty, Id, Objects, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::shapes::{EventShape, JobReadShape, JobShape, ListShape};
 use crate::state::App;
@@ -57,7 +57,7 @@ pub(crate) async fn create(
     State(app): State<App>,
     headers: HeaderMap,
     Parameters(Empty {}): Parameters<Empty>,
-    Body(body): Body<Value>,
+    Body(Document(body)): Body<Document>,
 ) -> Result<Response, Problem> {
     let key = headers.get(IDEMPOTENCY_KEY).map(idempotency_key).transpose()?;
     let key = key.map(|key| idempotency(&key, &body));

@@ -32,6 +32,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::code;
+use crate::extract::{Empty, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::{App, Config, Deps};
 use crate::{auth, host, request_id};
@@ -108,7 +109,7 @@ pub fn router(config: Config, deps: Deps, more: Router) -> Router {
         .merge(open_routes());
     let (router, _) = guarded.split_for_parts();
     router
-        .route("/openapi.json", get(async || axum::Json(openapi())))
+        .route("/openapi.json", get(describe))
         .with_state(app.clone())
         .merge(more)
         .fallback(not_found)
@@ -132,6 +133,10 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         components.add_security_scheme("token", SecurityScheme::Http(scheme));
     }
     description
+}
+
+async fn describe(Parameters(Empty {}): Parameters<Empty>) -> axum::Json<utoipa::openapi::OpenApi> {
+    axum::Json(openapi())
 }
 
 async fn not_found(OriginalUri(uri): OriginalUri) -> Problem {
