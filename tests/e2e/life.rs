@@ -112,6 +112,20 @@ async fn an_orderly_end_answers_who_waits_and_leaves_a_whole_file() -> Result<()
 }
 
 #[tokio::test]
+async fn an_empty_token_is_none() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::default()).await?;
+    let account = json!({ "userId": "u", "providerId": "gitlab", "accessToken": "", "refreshToken": "" });
+    let set = server.admin(Method::PUT, "/api/admin/accounts/a", Some(account)).await?.expect(201);
+    let read = server.admin(Method::GET, "/api/admin/accounts/a", None).await?.expect(200);
+    for account in [set, read] {
+        let has = (&account["hasAccessToken"], &account["hasRefreshToken"], &account["valid"]);
+        assert_eq!(has, (&json!(false), &json!(false), &json!(false)));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn secrets_stay_where_they_are() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let config = "[log]\nlevel = \"trace\"\n";
@@ -126,12 +140,15 @@ async fn secrets_stay_where_they_are() -> Result<()> {
         .create(json!({ "command": "X", "accountId": "a", "payload": { "password": "payload-sesame" } }))
         .await?;
     let jobs = server.open("w", 1, 0).await?;
+    let leases = json!({ "workerId": "w", "leases": [jobs[0]["lease"]["token"]] });
+    server.worker(Method::POST, "/api/internal/jobs/heartbeat", Some(leases)).await?.expect(200);
     server.report(&jobs[0], "completed", json!({})).await?.expect(200);
     let token = jobs[0]["lease"]["token"].as_str().unwrap_or_default().to_owned();
     let (admin, worker) = (server.admin.clone(), server.worker.clone());
     assert!(server.stop().await?.success());
     let logs = std::fs::read_to_string(folder.path().join("err.log"))?
         + &std::fs::read_to_string(folder.path().join("out.log"))?;
+    assert!(logs.contains("signs of life") && logs.contains("\"worker_id\":\"w\""), "who sends them is said");
     for secret in ["sesame", &token, &admin, &worker] {
         assert!(!logs.contains(secret), "`{secret}` is in the log");
     }

@@ -146,12 +146,13 @@ fn read(row: Row) -> Option<Account> {
     let (id, user_id, provider, access, refresh, access_ends, refresh_ends, created_at, updated_at) = row;
     // An end that cannot be read has passed: the credentials are then renewed or asked for, never trusted.
     let end = |text: Option<String>| text.map(|text| read_stamp(&text).unwrap_or(DateTime::UNIX_EPOCH));
+    let token = |text: Option<String>| text.filter(|text| !text.is_empty()).map(Secret::new);
     Some(Account {
         id: id.parse().ok()?,
         user_id,
         provider: provider.parse().ok()?,
-        access_token: access.map(Secret::new),
-        refresh_token: refresh.map(Secret::new),
+        access_token: token(access),
+        refresh_token: token(refresh),
         access_token_expires_at: end(access_ends),
         refresh_token_expires_at: end(refresh_ends),
         created_at: read_stamp(&created_at).unwrap_or_default(),

@@ -88,12 +88,14 @@ pub(crate) async fn set(
     }
     let now = app.clock.now();
     let before = app.accounts.account(&id).await?;
+    // An empty token opens nothing.
+    let token = |text: Option<String>| text.filter(|text| !text.is_empty()).map(Secret::new);
     let account = Account {
         id,
         user_id: request.user_id,
         provider: request.provider_id,
-        access_token: request.access_token.map(Secret::new),
-        refresh_token: request.refresh_token.map(Secret::new),
+        access_token: token(request.access_token),
+        refresh_token: token(request.refresh_token),
         access_token_expires_at: request.access_token_expires_at,
         refresh_token_expires_at: request.refresh_token_expires_at,
         created_at: before.as_ref().map_or(now, |before| before.created_at),

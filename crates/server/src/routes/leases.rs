@@ -9,6 +9,7 @@ use reclaimer_domain::job::LeaseToken;
 use reclaimer_domain::name::WorkerId;
 use reclaimer_domain::time::millis;
 use serde::{Deserialize, Serialize};
+use tracing::debug;
 use utoipa::ToSchema;
 
 use crate::code;
@@ -26,7 +27,6 @@ const LONGEST_DELAY: i64 = 86_400;
 pub(crate) struct Heartbeat {
     /// Who lives; for the log, it proves nothing.
     #[schema(value_type = Option<String>)]
-    #[expect(dead_code, reason = "checked by reading it; the leases prove who may renew them")]
     worker_id: Option<WorkerId>,
     /// The tokens of the leases to renew.
     leases: Vec<String>,
@@ -37,7 +37,6 @@ pub(crate) struct Heartbeat {
 pub(crate) struct GivenBack {
     /// Who gives them back; for the log, it proves nothing.
     #[schema(value_type = Option<String>)]
-    #[expect(dead_code, reason = "checked by reading it; the leases prove who may give them back")]
     worker_id: Option<WorkerId>,
     /// The tokens of the leases.
     leases: Vec<String>,
@@ -128,6 +127,9 @@ pub(crate) async fn heartbeat(
     Body(beat): Body<Heartbeat>,
 ) -> Result<axum::Json<HeartbeatAnswer>, Problem> {
     let answer = app.provisioning.heartbeat(tokens(beat.leases)?).await?;
+    let worker_id = beat.worker_id.as_ref().map(WorkerId::as_str);
+    let (renewed, lost_count) = (answer.renewed.len(), answer.lost.len());
+    debug!(area = "JOB-MANAGER", worker_id, renewed, lost = lost_count, "signs of life");
     let renewed = answer.renewed.into_iter().map(|(job_id, lease)| RenewedLease {
         job_id,
         lease: lease.token.expose().to_owned(),
@@ -155,5 +157,8 @@ pub(crate) async fn release(
 ) -> Result<axum::Json<ReleaseAnswer>, Problem> {
     let delay = Duration::from_secs(given.delay_seconds.unwrap_or(0));
     let answer = app.provisioning.release(tokens(given.leases)?, given.reason, delay).await?;
+    let worker_id = given.worker_id.as_ref().map(WorkerId::as_str);
+    let (released, lost_count) = (answer.released.len(), answer.lost.len());
+    debug!(area = "JOB-MANAGER", worker_id, released, lost = lost_count, "leases given back");
     Ok(axum::Json(ReleaseAnswer { released: held(answer.released), lost: lost(answer.lost) }))
 }
