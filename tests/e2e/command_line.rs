@@ -230,6 +230,8 @@ async fn wrong_use_and_a_missing_server_are_told_apart() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let at = folder.path();
     assert!(ask(at, &["jobs", "lst"]).await?.complaint(2).contains("list"));
+    let words = ["jobs", "add", "X", "--payload", "{"];
+    assert!(ask(at, &words).await?.complaint(2).contains("not JSON"));
     let none = ask(at, &["jobs", "list"]).await?.complaint(1);
     assert!(none.contains("no server runs on the data folder"), "{none}");
     let away = ask(at, &["jobs", "list", "--server", "http://127.0.0.1:9"]).await?.complaint(1);

@@ -89,8 +89,8 @@ pub(super) struct Add {
     #[arg(long, conflicts_with = "from")]
     account: Option<String>,
     /// Its arguments
-    #[arg(long, value_name = "JSON", conflicts_with = "from")]
-    payload: Option<String>,
+    #[arg(long, value_name = "JSON", value_parser = json, conflicts_with = "from")]
+    payload: Option<Value>,
     /// How soon it runs: -20 (soonest) to 19
     #[arg(long, allow_negative_numbers = true, conflicts_with = "from")]
     priority: Option<i8>,
@@ -109,6 +109,10 @@ pub(super) struct Add {
     /// Makes the order repeatable
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+}
+
+fn json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
 }
 
 pub(super) async fn run(common: &Common, command: Command) -> Result<ExitCode> {
@@ -196,7 +200,7 @@ async fn show(client: &Client, output: Output, id: &str) -> Result<()> {
 async fn create(client: &Client, output: Output, add: Add) -> Result<()> {
     let order = match &add.from {
         Some(from) => read_order(from)?,
-        None => order(&add)?,
+        None => order(&add),
     };
     let answer = match &add.idempotency_key {
         None => client.ask(Method::POST, &["api", "jobs"], &[], Some(&order)).await?,
@@ -225,15 +229,13 @@ fn read_order(from: &str) -> Result<Value> {
     serde_json::from_str(&text).with_context(|| format!("{from} is not JSON"))
 }
 
-fn order(add: &Add) -> Result<Value> {
-    let payload = add.payload.as_deref().map(serde_json::from_str::<Value>).transpose();
-    let payload = payload.context("--payload is not JSON")?;
+fn order(add: &Add) -> Value {
     let fields = [
         ("command", json!(add.command)),
         ("queue", json!(add.queue)),
         ("fullPath", json!(add.path)),
         ("accountId", json!(add.account)),
-        ("payload", json!(payload)),
+        ("payload", json!(add.payload)),
         ("priority", json!(add.priority)),
         ("runAt", json!(add.run_at)),
         ("maxAttempts", json!(add.max_attempts)),
@@ -241,7 +243,7 @@ fn order(add: &Add) -> Result<Value> {
         ("uniqueKey", json!(add.unique_key)),
     ];
     let set = fields.into_iter().filter(|(_, value)| !value.is_null());
-    Ok(Value::Object(set.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>()))
+    Value::Object(set.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
 }
 
 /// Does one thing to each job on its own; fails in the end when one was refused.
