@@ -3,10 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::rig::{Ran, Server, Setup, query, reclaimer};
+use crate::rig::{Ran, Server, Setup, Shell, query, reclaimer};
 
 /// Asks the server of this folder.
 async fn ask(folder: &Path, words: &[&str]) -> Result<Ran> {
@@ -178,21 +178,10 @@ async fn the_doctor_advises_by_the_kind_of_trouble() -> Result<()> {
     };
 
     // Somebody works in the shell and keeps everybody out.
-    let mut shell = tokio::process::Command::new("sqlite3")
-        .arg(&database)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let (mut words, said) =
-        (shell.stdin.take().context("no input")?, shell.stdout.take().context("no output")?);
-    let keep = "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; SELECT 'kept';\n";
-    tokio::io::AsyncWriteExt::write_all(&mut words, keep.as_bytes()).await?;
-    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(said));
-    while lines.next_line().await?.context("the shell ended")? != "kept" {}
+    let shell = Shell::hold(&database, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").await?;
     let told = advice().await?;
     assert!(told.contains("another process"), "{told}");
-    shell.kill().await?;
+    shell.release().await?;
 
     std::fs::write(&database, "no database ".repeat(1_000))?;
     let told = advice().await?;

@@ -1,6 +1,7 @@
 //! A worker is killed; its job runs elsewhere; what it said too late changes nothing.
 
 use std::process::Stdio;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use reqwest::Method;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::rig::{Server, Setup};
+use crate::rig::{Server, Setup, Shell};
 
 const CONFIG: &str = "[provisioning]\nlease = \"1s\"\n[recovery]\nlease_check = \"200ms\"\n";
 
@@ -89,5 +90,30 @@ async fn signs_of_life_keep_a_lease_and_a_cancelled_holder_is_told() -> Result<(
     assert_eq!(answer["released"][0]["lease"], *tokens[0]);
     let again = server.open("w", 2, 0).await?;
     assert_eq!((again.len(), &again[0]["attempt"]), (1, &json!(1)), "giving back costs no attempt");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_counts_from_the_moment_it_is_granted() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = "[provisioning]\nlease = \"3s\"\n[recovery]\nenabled = false\n";
+    let server = Arc::new(Server::start(folder.path(), &Setup::with(config)).await?);
+    server.create(json!({ "command": "X" })).await?;
+    let shell = Shell::hold(&server.database(), "BEGIN IMMEDIATE").await?;
+    let asking = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move { server.open("w", 1, 0).await }
+    });
+    // While somebody else writes, the readiness probe gives up after two seconds; so long the claim waits as well.
+    let slow = server.ask(Method::GET, "/readyz", None, None).await?.expect(503);
+    assert_eq!(slow["code"], "storage_slow");
+    #[expect(clippy::disallowed_methods, reason = "the same clock as the server's")]
+    let granted_after = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now());
+    shell.release().await?;
+    let jobs = asking.await??;
+    let ends: chrono::DateTime<chrono::Utc> =
+        jobs[0]["lease"]["expiresAt"].as_str().context("no lease")?.parse()?;
+    let left = ends - granted_after;
+    assert!(left > chrono::Duration::milliseconds(2_900), "it has {left} to go");
     Ok(())
 }

@@ -1,28 +1,62 @@
 //! Jobs that were leased for somebody who went away before the answer: given back at once, instead of being missed until
 //! their leases end and being held against them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reclaimer_domain::job::{Job, LeaseToken};
-use reclaimer_domain::ports::{Claim, Claimed, Release, StoreError};
+use chrono::{DateTime, Utc};
+use reclaimer_domain::id::JobId;
+use reclaimer_domain::job::{Job, Lease, LeaseToken};
+use reclaimer_domain::ports::{Claim, Claimed, Release, Renew, StoreError};
+use reclaimer_domain::time::between;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
 use crate::service::Inner;
 
+/// A lease of which this part is over when it is granted is renewed first.
+const LATE: u32 = 10;
+
 /// Claims jobs; gives them back when the caller no longer waits for them.
 pub(crate) async fn claim(inner: &Arc<Inner>, claim: Claim) -> Result<Claimed, StoreError> {
     let (answer, claimed) = oneshot::channel();
     let owner = Arc::clone(inner);
+    let asked_at = claim.now;
     // A task of its own: a claim that was asked for happens, whoever goes away meanwhile.
     tokio::spawn(async move {
-        let outcome = owner.jobs.claim(claim).await;
+        let outcome = match owner.jobs.claim(claim).await {
+            Ok(claimed) => Ok(freshen(&owner, claimed, asked_at).await),
+            Err(error) => Err(error),
+        };
         if let Err(Ok(claimed)) = answer.send(outcome) {
             give_back(&owner, leases(&claimed.jobs)).await;
         }
     });
     claimed.await.unwrap_or(Err(StoreError::Closing))
+}
+
+/// Leases count from when they were asked for. Where that is long ago, e.g. because another process held the database
+/// locked, they are renewed before anybody gets them; a job that was taken back meanwhile is not handed out.
+async fn freshen(inner: &Inner, mut claimed: Claimed, asked_at: DateTime<Utc>) -> Claimed {
+    let (now, lease_for) = (inner.now(), inner.config.lease);
+    if claimed.jobs.is_empty() || between(asked_at, now) <= lease_for / LATE {
+        return claimed;
+    }
+    let renew = Renew { leases: leases(&claimed.jobs), named: false, lease_for, now };
+    match inner.jobs.renew(renew).await {
+        Ok(answer) => {
+            let mut renewed: HashMap<JobId, Lease> = answer.renewed.into_iter().collect();
+            claimed.jobs.retain_mut(|job| {
+                job.lease = renewed.remove(&job.id);
+                job.lease.is_some()
+            });
+        }
+        Err(error) => {
+            warn!(area = "JOB-MANAGER", %error, "jobs are handed out with leases of which a part is over");
+        }
+    }
+    claimed
 }
 
 /// Jobs between their claim and the answer that carries them.

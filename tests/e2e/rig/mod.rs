@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 pub(crate) use link::{Peer, Provider, envelope};
 pub(crate) use program::{Ran, reclaimer};
 pub(crate) use server::{Answer, Server, Setup, binary};
-pub(crate) use sqlite::{query, run_sql};
+pub(crate) use sqlite::{Shell, query, run_sql};
 
 /// No wait for something that must happen takes longer than this, on the slowest machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
