@@ -2,6 +2,7 @@
 
 mod auth;
 mod code;
+mod described;
 mod extract;
 pub mod fleet;
 mod host;

@@ -91,15 +91,20 @@ fn endpoints() -> Vec<(String, Page)> {
             let title = format!("{} {path}", method.to_uppercase());
             pages.push((
                 format!("api/{method}{slug}"),
-                Page { title, body: endpoint(operation).into_string() },
+                Page { title, body: endpoint(&description, operation).into_string() },
             ));
         }
     }
     pages
 }
 
-fn endpoint(operation: &Value) -> Markup {
+fn endpoint(description: &Value, operation: &Value) -> Markup {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    // An answer that many endpoints share is described once, elsewhere.
+    let shared = |answer: &Value| {
+        let place = answer["$ref"].as_str().and_then(|place| place.strip_prefix('#'));
+        text(&place.and_then(|place| description.pointer(place)).unwrap_or(answer)["description"])
+    };
     html! {
         p { (text(&operation["summary"])) }
         p { (text(&operation["description"])) }
@@ -114,7 +119,7 @@ fn endpoint(operation: &Value) -> Markup {
             h2 { "Answers" }
             dl { @for (status, answer) in answers {
                 dt { code { (status) } }
-                dd { (text(&answer["description"])) }
+                dd { (shared(answer)) }
             } }
         }
         p { a href="/docs/reference/errors" { "Codes of errors" } " · " a href="/docs/api" { "All endpoints" } }
@@ -165,5 +170,13 @@ mod tests {
         for file in files {
             assert!(page_of(&file).is_some(), "{file} has no page");
         }
+    }
+
+    #[test]
+    fn an_endpoint_shows_the_answers_that_it_shares_with_others() {
+        let pages = endpoints();
+        let (_, page) = pages.iter().find(|(path, _)| path == "api/post-api-jobs").unwrap();
+        assert!(page.body.contains("No valid token"), "{}", page.body);
+        assert!(!page.body.contains("<dd></dd>"), "{}", page.body);
     }
 }

@@ -16,7 +16,8 @@ use crate::problem::{Problem, ProblemDocument};
 use crate::shapes::{AccountShape, ListShape};
 use crate::state::App;
 
-/// An account to set. It has no `Debug` that could show its secrets.
+/// An account to set.
+// It has no `Debug` that could show its secrets.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct AccountRequest {

@@ -25,7 +25,8 @@ pub(crate) struct RefreshRequest {
     user_id: String,
 }
 
-/// Credentials that hold. It has no `Debug` that could show them.
+/// Credentials that hold.
+// It has no `Debug` that could show them.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FreshCredentials {

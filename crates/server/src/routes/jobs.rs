@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::order::Order;
 use super::paging;
 use crate::code;
+use crate::described::{Ordered, Orders};
 use crate::extract::{Body, Document, Empty, Id, Objects, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::shapes::{EventShape, JobReadShape, JobShape, ListShape};
@@ -44,11 +45,11 @@ pub(crate) struct CreatedList {
 ///
 /// One job, or an array of up to 1,000 in one transaction: all or none. With the header `Idempotency-Key` the whole order
 /// is carried out once, and its answer repeated for a day.
-#[utoipa::path(post, path = "/api/jobs", tag = "producer", request_body(content = Order, description = "A job, or an array of jobs"),
+#[utoipa::path(post, path = "/api/jobs", tag = "producer", request_body(content = Orders, description = "A job, or an array of jobs"),
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the order repeatable; 1 to 256 visible characters")),
     responses(
-    (status = 201, description = "Created; for an array, which are new", body = JobShape),
-    (status = 200, description = "It was there already, by its unique key or its idempotency key", body = JobShape),
+    (status = 201, description = "Created; for an array, which are new", body = Ordered),
+    (status = 200, description = "It was there already, by its unique key or its idempotency key", body = Ordered),
     (status = 400, description = "The order is wrong; of an array, the index says which", body = ProblemDocument),
     (status = 422, description = "An account or a parent does not exist, or the idempotency key was used for another order", body = ProblemDocument),
     (status = 503, description = "The store cannot; ask again", body = ProblemDocument),

@@ -4,6 +4,7 @@ mod accounts;
 mod admin_jobs;
 mod bulk;
 mod credentials;
+mod description;
 mod discovery;
 mod health;
 mod jobs;
@@ -15,6 +16,10 @@ mod progress;
 mod queues;
 mod recovery;
 mod workers;
+
+pub(crate) use jobs::CreatedList;
+pub(crate) use open::ProvisioningFailure;
+pub(crate) use order::Order;
 
 use std::any::Any;
 
@@ -132,6 +137,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     if let Some(components) = &mut description.components {
         components.add_security_scheme("token", SecurityScheme::Http(scheme));
     }
+    description::complete(&mut description);
     description
 }
 

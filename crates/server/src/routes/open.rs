@@ -19,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::paging::within;
 use super::panic_text;
 use crate::code;
+use crate::described::Opened;
 use crate::extract::Parameters;
 use crate::problem::{Problem, ProblemDocument};
 use crate::request_id::RequestId;
@@ -79,9 +80,8 @@ pub(crate) struct ProvisioningFailure {
 /// Leases up to `limit` jobs to the worker; waits up to `wait` seconds for one to appear. When provisioning fails for any
 /// internal reason the answer is 200 with an object instead of an array, and the header `x-reclaimer-error`.
 #[utoipa::path(get, path = "/api/internal/jobs/open", tag = "worker", params(OpenParameters), responses(
-    (status = 200, description = "An array of jobs, each with its lease; or an object that says why there are none", body = ProvisioningFailure),
+    (status = 200, description = "An array of jobs, each with its lease; or an object that says why there are none", body = Opened),
     (status = 400, description = "A parameter is wrong", body = ProblemDocument),
-    (status = 401, description = "No valid token", body = ProblemDocument),
 ))]
 pub(crate) async fn open(
     State(app): State<App>,

@@ -13,6 +13,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::code;
+use crate::described::Reports;
 use crate::extract::{Body, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::App;
@@ -81,7 +82,7 @@ pub(crate) enum Answer {
 /// `status`: `started`, `processing`, `new_areas_discovered`, `completed`, `failed`, `paused`, `credential_expiry`,
 /// `credential_renewal` or `credential_resumed`. Other fields are kept under `progress.extra`.
 #[utoipa::path(post, path = "/api/internal/jobs/progress", tag = "worker", params(ReportParameters),
-    request_body(content = Object, description = "A report or an array of reports"), responses(
+    request_body(content = Reports, description = "A report or an array of reports"), responses(
     (status = 200, description = "Taken, or taken before", body = Answer),
     (status = 400, description = "The report cannot be read", body = ProblemDocument),
     (status = 404, description = "There is no such job", body = ProblemDocument),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::code;
+use crate::described::{RecoveryReport, RecoveryRun, RecoverySchedule};
 use crate::extract::{Empty, MaybeBody, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::App;
@@ -22,10 +23,10 @@ pub(crate) struct Overview {
     /// What a run can look at.
     types: Vec<TypeShape>,
     /// When runs happen by themselves.
-    #[schema(value_type = Object)]
+    #[schema(value_type = RecoverySchedule)]
     schedule: Schedule,
     /// The latest runs with their reports, newest first.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<RecoveryRun>)]
     last_runs: Vec<RunRecord>,
 }
 
@@ -66,7 +67,7 @@ pub(crate) struct RecoveryRequest {
 /// Answers the report of one cycle; where that leaves work, the next follow by themselves. A dry run decides the same and
 /// changes nothing.
 #[utoipa::path(post, path = "/api/admin/jobs/recovery", tag = "admin", request_body(content = Option<RecoveryRequest>), responses(
-    (status = 200, description = "The report", body = Object),
+    (status = 200, description = "The report", body = RecoveryReport),
     (status = 400, description = "There is no such type", body = ProblemDocument),
     (status = 409, description = "A cycle runs already; `Retry-After` says when to ask again", body = ProblemDocument),
     (status = 503, description = "The store cannot; ask again", body = ProblemDocument),

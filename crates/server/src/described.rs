@@ -1,0 +1,296 @@
+//! Shapes that others write or read, described here for `openapi.json` alone. The tests below hold each to what is
+//! really written.
+
+#![expect(dead_code, reason = "nobody makes these: they are there to be described")]
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::routes::{CreatedList, Order, ProvisioningFailure};
+use crate::shapes::JobShape;
+
+/// What `jobs/open` answers.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Opened {
+    /// Jobs, each with its lease; none when there is none.
+    Jobs(Vec<JobOnTheWire>),
+    /// Why there are none, when provisioning failed; the header `x-reclaimer-error` has the same `errorType`.
+    Failure(ProvisioningFailure),
+}
+
+/// A job as handed to a worker.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct JobOnTheWire {
+    id: String,
+    /// The same, under the name that older workers know.
+    task_id: String,
+    queue: String,
+    /// What to do.
+    command: String,
+    /// What it is about.
+    full_path: Option<String>,
+    /// Whose credentials it needs.
+    account_id: Option<String>,
+    /// How often it has been leased, this time included.
+    attempt: u32,
+    /// How soon it runs: -20 (soonest) to 19.
+    priority: i8,
+    /// Its arguments.
+    payload: Value,
+    /// What was said about it before.
+    progress: BTreeMap<String, Value>,
+    /// The worker's own cursor from an earlier run.
+    resume_state: Option<Value>,
+    created_at: DateTime<Utc>,
+    /// The job that created it.
+    spawned_from: Option<String>,
+    /// Absent when the job was only looked at.
+    #[schema(nullable = false)]
+    lease: Option<Lease>,
+    /// What to present to the provider; absent where nothing holds.
+    #[schema(nullable = false)]
+    credentials: Option<Credentials>,
+    /// Where the account's provider answers, if the payload's `gitlabGraphQLUrl` says so.
+    #[schema(nullable = false)]
+    gitlab_api_url: Option<String>,
+}
+
+/// A lease as handed to its holder.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Lease {
+    /// What every report must name.
+    token: String,
+    /// When it ends unless renewed.
+    expires_at: DateTime<Utc>,
+    /// Grows with every claim of the job and never goes back, so that third stores can fence too.
+    epoch: u64,
+}
+
+/// Credentials as handed to a worker that holds the lease.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Credentials {
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: String,
+    expires_at: Option<DateTime<Utc>>,
+    provider_id: String,
+}
+
+/// An order: a job to create, or up to 1,000 of them.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Orders {
+    /// One job.
+    One(Box<Order>),
+    /// Several, all or none.
+    Many(Vec<Order>),
+}
+
+/// What became of an order.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Ordered {
+    /// Of one job: the job.
+    One(Box<JobShape>),
+    /// Of an array: which are new, in its order.
+    Many(CreatedList),
+}
+
+/// A report, or up to 1,000 of them.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Reports {
+    /// One report.
+    One(Box<Report>),
+    /// Several, each on its own.
+    Many(Vec<Report>),
+}
+
+/// What a worker says about a job it holds. It names the job and the lease; fields that are not here are kept under
+/// `progress.extra`.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Report {
+    /// The job.
+    task_id: Option<String>,
+    /// The same, in place of `taskId`.
+    job_id: Option<String>,
+    /// The token of the lease, or the object that came with the job. Without one the worker must be the job's holder.
+    lease: Option<LeaseNamed>,
+    /// Who reports.
+    worker_id: Option<String>,
+    /// In any case of letters.
+    status: ReportStatus,
+    /// When, by the worker's clock: tells a repetition, and older progress from newer.
+    timestamp: Option<Moment>,
+    /// Merged into the job's progress; an array here is one of areas.
+    progress: Option<Value>,
+    processed_items: Option<u64>,
+    total_items: Option<u64>,
+    current_data_type: Option<String>,
+    message: Option<String>,
+    items_by_type: Option<Value>,
+    credential_status: Option<Value>,
+    /// What was found; the jobs that each asks for are created where they are missing.
+    areas: Option<Vec<Area>>,
+    /// The worker's cursor, handed back when the job runs again.
+    resume_state: Option<Value>,
+    /// Of a failure: what went wrong, as text or as an object with `message` and `code`.
+    error: Option<Value>,
+    /// Of a failure: its kind, in `snake_case`.
+    error_type: Option<String>,
+    /// Of a failure: whether trying again can help; absent: recovery's rules decide.
+    retryable: Option<bool>,
+}
+
+/// How a report names its lease.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum LeaseNamed {
+    /// The token.
+    Token(String),
+    /// The object that came with the job.
+    Lease(Lease),
+}
+
+/// A moment.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Moment {
+    /// RFC 3339.
+    Text(DateTime<Utc>),
+    /// Milliseconds since 1970.
+    Millis(i64),
+}
+
+/// What a report says.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ReportStatus {
+    Started,
+    Processing,
+    NewAreasDiscovered,
+    Completed,
+    Failed,
+    Paused,
+    CredentialExpiry,
+    CredentialRenewal,
+    CredentialResumed,
+}
+
+/// Something that was found.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Area {
+    full_path: String,
+    /// E.g. `group` or `project`.
+    r#type: String,
+    name: Option<String>,
+    external_id: Option<String>,
+}
+
+/// The report of a recovery cycle.
+#[derive(ToSchema)]
+pub(crate) struct RecoveryReport {
+    /// False only where the cycle itself could not run.
+    success: bool,
+    /// `failed`, `stuck` or `comprehensive`.
+    r#type: String,
+    result: RecoveryResult,
+    /// One line for people.
+    message: String,
+}
+
+/// The numbers and the decisions of a recovery cycle.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RecoveryResult {
+    /// Jobs queued again.
+    recovered_jobs: u32,
+    /// Jobs that should have been, and could not.
+    failed_recoveries: u32,
+    /// Jobs looked at and not changed.
+    skipped_jobs: u32,
+    /// One line per job that could not be recovered, beginning with its id.
+    errors: Vec<String>,
+    /// Jobs set aside for a person.
+    quarantined_jobs: u32,
+    run_id: String,
+    /// `startup`, `periodic`, `manual` or `lease_watch`.
+    trigger: String,
+    /// Whether nothing was changed, by request.
+    dry_run: bool,
+    duration_ms: u64,
+    /// Whether it stopped with work left, which the next cycle takes up.
+    more: bool,
+    /// Every decision, in order.
+    decisions: Vec<RecoveryDecision>,
+}
+
+/// One decision of a recovery cycle.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RecoveryDecision {
+    job_id: String,
+    /// `requeue`, `quarantine`, `skip` or `leave`.
+    action: String,
+    /// By which rule.
+    #[schema(nullable = false)]
+    rule: Option<String>,
+    /// Why, in one sentence.
+    reason: String,
+    /// When a job that is queued again may run.
+    #[schema(nullable = false)]
+    run_at: Option<DateTime<Utc>>,
+    /// When a job that is not is looked at again.
+    #[schema(nullable = false)]
+    look_again_at: Option<DateTime<Utc>>,
+}
+
+/// A past recovery cycle.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RecoveryRun {
+    run_id: String,
+    r#type: String,
+    trigger: String,
+    started_at: DateTime<Utc>,
+    /// Null while it runs, or when its server died with it.
+    finished_at: Option<DateTime<Utc>>,
+    report: Option<RecoveryReport>,
+}
+
+/// When recovery runs by itself, and how it went lately.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RecoverySchedule {
+    enabled: bool,
+    startup_delay_ms: u64,
+    interval_ms: u64,
+    lease_check_ms: u64,
+    drain_pause_ms: u64,
+    batch_size: u32,
+    /// When the next comprehensive run starts by itself.
+    next_run_at: Option<DateTime<Utc>>,
+    /// Whether a cycle runs in this process now.
+    running: bool,
+    last_ended_at: Option<DateTime<Utc>>,
+    /// How many cycles of this process could not run.
+    failures: u64,
+    last_failure: Option<RecoveryFailure>,
+}
+
+/// A recovery cycle that could not run.
+#[derive(ToSchema)]
+pub(crate) struct RecoveryFailure {
+    at: DateTime<Utc>,
+    code: String,
+    error: String,
+}
