@@ -25,6 +25,7 @@ documents! {
     "decisions/0004": "docs/decisions/0004-diesel-with-hand-built-statements.md",
     "decisions/0005": "docs/decisions/0005-worker-launcher.md",
     "performance": "docs/performance.md",
+    "worker-http": "docs/worker-http.md",
     "reference/states": "docs/reference/states.md",
     "reference/errors": "docs/reference/errors.md",
     "reference/configuration": "docs/reference/configuration.md",

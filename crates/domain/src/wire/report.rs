@@ -503,6 +503,14 @@ mod tests {
     }
 
     #[test]
+    fn the_workers_page_names_every_status_and_field() {
+        let page = include_str!("../../../../docs/worker-http.md");
+        for word in STATUSES.iter().chain(&SAID) {
+            assert!(page.contains(&format!("`{word}`")), "docs/worker-http.md: {word} is missing");
+        }
+    }
+
+    #[test]
     fn timestamps_come_as_text_or_milliseconds() {
         let of = |at: Value| {
             read(json!({"taskId": "J", "lease": "t", "status": "started", "timestamp": at})).stamp.unwrap()
