@@ -3,12 +3,12 @@
 
 pub mod account;
 pub mod area;
+pub mod decision;
 pub mod history;
 pub mod id;
 pub mod job;
 pub mod name;
 pub mod nesting;
-pub mod policy;
 pub mod ports;
 pub mod recovery;
 pub mod secret;

@@ -127,13 +127,6 @@ impl Command {
     }
 }
 
-impl RuleName {
-    /// A name fixed in the source; the caller sees to it that it is a valid one.
-    pub(crate) fn fixed(text: &'static str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
 /// How the names of anonymous callers begin.
 const ANONYMOUS: &str = "http:";
 

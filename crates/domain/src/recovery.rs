@@ -6,9 +6,9 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::decision::{Action, Decision};
 use crate::id::{JobId, RunId};
 use crate::name::Quoted;
-use crate::policy::{Action, Decision};
 use crate::time::{millis, millis_option, rfc3339};
 
 /// What a recovery run looks at.

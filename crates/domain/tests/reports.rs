@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use reclaimer_domain::decision::{Action, Decision, StuckSign};
 use reclaimer_domain::history::{Actor, HistoryEntry, JobEvent};
 use reclaimer_domain::job::lifecycle::{MAX_PROGRESS, Verdict};
 use reclaimer_domain::job::{Job, Status};
-use reclaimer_domain::policy::{Action, Decision, StuckSign};
 use reclaimer_domain::time::{after, before};
 use reclaimer_domain::wire::read_report;
 use reclaimer_testkit::{a_job, noon};

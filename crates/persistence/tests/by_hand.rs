@@ -8,10 +8,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
+use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::job::report::{Holder, Outcome, Report};
 use reclaimer_domain::job::{Job, NewJob, Progress, Status};
-use reclaimer_domain::policy::{Action, Decision};
 use reclaimer_domain::ports::{
     AdminAction, Applied, Candidates, Claim, Create, JobRead, JobStore, Outcome as Answer, Planned,
     RecoveryStore, ReportAnswer, ReportOrder, Search, Seen,

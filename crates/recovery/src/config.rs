@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reclaimer_domain::policy::StuckLimits;
+use reclaimer_policy::StuckLimits;
 
 use crate::budget::Budget;
 

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use rand::rngs::StdRng;
-use reclaimer_domain::policy::Policy;
 use reclaimer_domain::ports::{Clock, RecoveryStore, StoreError};
 use reclaimer_domain::recovery::{CycleRunning, Trigger};
 use reclaimer_domain::time::{after, between};
+use reclaimer_policy::Policy;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;

@@ -1,7 +1,7 @@
 //! What a cycle says in the log.
 
+use reclaimer_domain::decision::Action;
 use reclaimer_domain::id::RunId;
-use reclaimer_domain::policy::Action;
 use reclaimer_domain::ports::{BrokenRow, Planned};
 use reclaimer_domain::recovery::{RunReport, Trigger};
 use tracing::{debug, info, warn};

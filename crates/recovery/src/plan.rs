@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rand::RngExt;
+use reclaimer_domain::decision::{Action, Decision, Unmet};
 use reclaimer_domain::job::Status;
-use reclaimer_domain::policy::{Action, Decision, Policy, StuckLimits, Subject, Unmet};
 use reclaimer_domain::ports::{Candidate, Planned, Seen};
 use reclaimer_domain::time::after;
+use reclaimer_policy::{Policy, StuckLimits, Subject};
 
 use crate::budget::Budget;
 use crate::spread::Spread;

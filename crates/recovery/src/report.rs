@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use reclaimer_domain::decision::Action;
 use reclaimer_domain::id::RunId;
-use reclaimer_domain::policy::Action;
 use reclaimer_domain::ports::{BrokenRow, Planned, StoreError};
 use reclaimer_domain::recovery::{DecisionReport, RecoveryType, RunReport, RunResult, Trigger};
 

@@ -32,6 +32,7 @@ documents! {
     "migrations": "migrations/README.md",
     "crates/domain": "crates/domain/README.md",
     "crates/persistence": "crates/persistence/README.md",
+    "crates/policy": "crates/policy/README.md",
     "crates/provisioning": "crates/provisioning/README.md",
     "crates/recovery": "crates/recovery/README.md",
     "crates/messaging": "crates/messaging/README.md",

@@ -12,10 +12,10 @@ use super::lease::{EndedLease, Lease, LeaseToken};
 use super::record::{Job, Progress};
 use super::report::{Failure, Holder, Outcome, Report, Retryable};
 use super::status::{IllegalTransition, Status, StatusEvent};
+use crate::decision::{Action, Decision, StuckSign};
 use crate::history::{Actor, EventKind, HistoryEntry};
 use crate::id::RunId;
 use crate::name::WorkerId;
-use crate::policy::{Action, Decision, StuckSign};
 use crate::ports::Evidence;
 use crate::time::{after, rfc3339};
 

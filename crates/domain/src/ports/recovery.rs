@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 
 use super::{BrokenRow, Refused, StoreError};
 use crate::account::AccountState;
+use crate::decision::Decision;
 use crate::id::{JobId, RunId};
 use crate::job::{Job, LeaseToken, Status};
-use crate::policy::Decision;
 use crate::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger};
 
 /// Finds jobs to recover and applies decisions about them.

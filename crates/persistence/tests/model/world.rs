@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::sample::Index;
+use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::history::Actor;
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::report::{Failure, Holder, Outcome, Report, Retryable};
 use reclaimer_domain::job::{LeaseToken, NewJob, Priority, Progress};
 use reclaimer_domain::name::{QueueName, WorkerId};
-use reclaimer_domain::policy::{Action, Decision};
 use reclaimer_domain::ports::{
     AdminAction, Applied, Claim, Claimed, Create, Created, CreatedJob, JobStore, Outcome as Answer, Planned,
     RecoveryStore, Refused, Release, Renew, ReportAnswer, ReportOrder, Seen,

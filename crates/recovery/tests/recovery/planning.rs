@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use reclaimer_domain::account::AccountState;
+use reclaimer_domain::decision::{Action, StuckSign, Unmet};
 use reclaimer_domain::job::{Job, Status};
-use reclaimer_domain::policy::{Action, Policy, StuckLimits, StuckSign, Unmet};
 use reclaimer_domain::ports::{BrokenRow, Candidate};
 use reclaimer_domain::recovery::{RecoveryType, RunReport};
 use reclaimer_domain::time::{after, before};
+use reclaimer_policy::{Policy, StuckLimits};
 use reclaimer_recovery::{Budget, Config, Plan, Spread, Terms, plan};
 use reclaimer_testkit::{a_job, noon, seeded};
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reclaimer_domain::job::Job;
-use reclaimer_domain::policy::Policy;
 use reclaimer_domain::ports::Clock;
+use reclaimer_policy::Policy;
 use reclaimer_recovery::{Config, Deps, Engine, Handle};
 use reclaimer_testkit::{ManualClock, a_job, seeded};
 use tokio::task::JoinHandle;

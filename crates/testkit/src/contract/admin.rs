@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::job::report::Outcome;
 use reclaimer_domain::job::{Job, NewJob, Status};
-use reclaimer_domain::policy::{Action, Decision};
 use reclaimer_domain::ports::{
     AdminAction, Applied, Bulk, BulkAnswer, BulkItem, JobFilter, Refused, ReportAnswer,
 };

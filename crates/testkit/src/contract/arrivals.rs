@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use reclaimer_domain::area::Area;
+use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::history::Actor;
 use reclaimer_domain::job::report::{Outcome, Report};
 use reclaimer_domain::job::{NewJob, SpawnIntent, Status};
-use reclaimer_domain::policy::{Action, Decision};
 use reclaimer_domain::ports::{
     AdminAction, Arrival, Bulk, Create, Discovery, JobFilter, Release, ReportOrder,
 };

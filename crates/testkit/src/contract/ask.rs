@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use reclaimer_domain::decision::Decision;
 use reclaimer_domain::history::{Actor, EventKind, JobEvent};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::report::{Failure, Holder, Outcome, Report, Retryable};
 use reclaimer_domain::job::{Job, LeaseToken, NewJob, Progress, Status};
-use reclaimer_domain::policy::Decision;
 use reclaimer_domain::ports::{
     AdminAction, Applied, Claim, Claimed, Create, Created, JobFilter, JobRead, JobStore, Page, Planned,
     Release, Released, Renew, Renewed, ReportAnswer, ReportOrder, Seen,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use reclaimer_domain::account::AccountState;
+use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::job::{NewJob, Status};
-use reclaimer_domain::policy::{Action, Decision};
 use reclaimer_domain::ports::{AdminAction, Candidates, Claim, Search};
 use reclaimer_domain::recovery::RecoveryType;
 

@@ -1,10 +1,10 @@
 //! R3, R5: applying decisions.
 
+use reclaimer_domain::decision::{Action, Decision, Requirement, StuckSign, Unmet};
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::report::Outcome as Ended;
 use reclaimer_domain::job::{Job, NewJob, Priority, Status};
-use reclaimer_domain::policy::{Action, Decision, Requirement, StuckSign, Unmet};
 use reclaimer_domain::ports::{AdminAction, Flow, Outcome, Planned, Refused, ReportAnswer, Seen};
 use reclaimer_domain::time::after;
 

@@ -1,9 +1,9 @@
 //! J2, J3, J8: what is asked about a worker as a whole: its jobs, its leases while it cannot be heard, what else is known.
 
+use reclaimer_domain::decision::{Action, Decision, StuckSign};
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::{NewJob, Priority, Status};
-use reclaimer_domain::policy::{Action, Decision, StuckSign};
 use reclaimer_domain::ports::{AdminAction, Claim, Evidence, Hold, JobStore, Renew, Taken, TakenLease};
 use reclaimer_domain::time::after;
 use serde_json::json;

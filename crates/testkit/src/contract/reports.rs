@@ -1,11 +1,11 @@
 //! J2, J3, J7: what holders report, and what others do.
 
 use chrono::TimeDelta;
+use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::report::{Failure, Holder, Outcome, Report, Retryable};
 use reclaimer_domain::job::{NewJob, Status};
-use reclaimer_domain::policy::{Action, Decision};
 use reclaimer_domain::ports::{AdminAction, Applied, Refused, ReportAnswer};
 use reclaimer_domain::time::after;
 use serde_json::{Value, json};

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use reclaimer_domain::decision::StuckSign;
 use reclaimer_domain::job::Job;
-use reclaimer_domain::policy::StuckSign;
 use reclaimer_domain::ports::{Clock, StoreError};
 use reclaimer_domain::time::before;
 use reclaimer_persistence::maintenance::{self, Inspection};

@@ -1,4 +1,4 @@
-//! Signs that a running job is stuck.
+//! When a running job counts as stuck.
 //!
 //! Elapsed time alone proves nothing: a lease that its worker keeps renewing and a job that is mentioned now and then
 //! are alive, however long they run, unless the job itself carries a timeout.
@@ -7,35 +7,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::job::{Job, Status};
-use crate::name::{Command, QueueName};
-use crate::time::before;
-
-/// Why a running job counts as stuck.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StuckSign {
-    /// Its lease ended without a renewal.
-    LeaseExpired,
-    /// It ran past its own timeout.
-    Timeout,
-    /// Nobody said anything about it for `stuck_after`.
-    NoUpdate,
-}
-
-impl StuckSign {
-    /// Every sign, strongest first.
-    pub const ALL: [Self; 3] = [Self::LeaseExpired, Self::Timeout, Self::NoUpdate];
-
-    /// The word in policies, events and reports.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::LeaseExpired => "lease_expired",
-            Self::Timeout => "timeout",
-            Self::NoUpdate => "no_update",
-        }
-    }
-}
+use reclaimer_domain::decision::StuckSign;
+use reclaimer_domain::job::{Job, Status};
+use reclaimer_domain::name::{Command, QueueName};
+use reclaimer_domain::time::before;
 
 /// How long a running job may stay silent.
 #[derive(Debug, Clone, PartialEq, Eq)]

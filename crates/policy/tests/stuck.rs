@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use reclaimer_domain::policy::{StuckLimits, StuckSign};
+use reclaimer_domain::decision::StuckSign;
 use reclaimer_domain::time::{after, before};
+use reclaimer_policy::StuckLimits;
 use reclaimer_testkit::{a_job, noon};
 
 const HOUR: Duration = Duration::from_secs(3_600);

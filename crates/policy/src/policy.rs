@@ -1,27 +1,20 @@
 //! The recovery policy: a pure function from a job, its account, the signs of its being stuck, time and chance to a
 //! decision.
 //!
-//! A [`Policy`] is a list of [`Rule`]s; the first whose [`Match`] holds decides. Before a rule may queue a job again,
+//! A [`Policy`] is a list of [`Rule`]s; the first whose [`Match`](crate::Match) holds decides. Before a rule may queue a job again,
 //! the job's budgets must allow it (else it is quarantined) and the rule's requirements must hold (else it is skipped
 //! and looked at again later).
 
-mod backoff;
-mod builtin;
-mod decision;
-mod rule;
-mod stuck;
-
-use chrono::{DateTime, Utc};
 use std::time::Duration;
 
-pub use backoff::{Backoff, Jitter, Kind};
-pub use decision::{Action, Decision, Unmet};
-pub use rule::{Effect, Match, Requirement, Rule};
-pub use stuck::{StuckLimits, StuckOverride, StuckSign};
+use chrono::{DateTime, Utc};
+use reclaimer_domain::account::AccountState;
+use reclaimer_domain::decision::{Action, Decision, StuckSign, Unmet};
+use reclaimer_domain::job::{Job, Status};
+use reclaimer_domain::time::{after, spoken};
 
-use crate::account::AccountState;
-use crate::job::{Job, Status};
-use crate::time::{after, spoken};
+use crate::backoff::Backoff;
+use crate::rule::{Effect, Rule};
 
 /// What a decision is about.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +23,7 @@ pub struct Subject<'a> {
     pub job: &'a Job,
     /// The state of the account it names.
     pub account: &'a AccountState,
-    /// Why it counts as stuck, for a running job; see [`StuckLimits::sign`].
+    /// Why it counts as stuck, for a running job; see [`StuckLimits::sign`](crate::StuckLimits::sign).
     pub sign: Option<StuckSign>,
 }
 

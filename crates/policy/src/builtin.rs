@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::Policy;
-use super::backoff::{Backoff, Jitter, Kind};
-use super::rule::{Effect, Match, Requirement, Rule};
-use super::stuck::StuckSign;
-use crate::job::Status;
-use crate::job::report::Retryable;
-use crate::name::RuleName;
+use reclaimer_domain::decision::{Requirement, StuckSign};
+use reclaimer_domain::job::Status;
+use reclaimer_domain::job::report::Retryable;
+use reclaimer_domain::name::RuleName;
+
+use crate::backoff::{Backoff, Jitter, Kind};
+use crate::policy::Policy;
+use crate::rule::{Effect, Match, Rule};
 
 impl Policy {
     /// The built-in rules with the default limits:
@@ -52,7 +53,7 @@ impl Policy {
                     &[Requirement::AccountPresent, Requirement::AccountValid],
                 ),
                 Rule {
-                    name: RuleName::fixed("stuck"),
+                    name: name_of("stuck"),
                     when: Match {
                         status: Some(Status::Running),
                         stuck: StuckSign::ALL.to_vec(),
@@ -78,6 +79,13 @@ impl Policy {
     }
 }
 
+fn name_of(word: &'static str) -> RuleName {
+    match word.parse() {
+        Ok(name) => name,
+        Err(error) => unreachable!("a plain word is a name: {error}"),
+    }
+}
+
 fn speaks_of(phrases: &[&str]) -> Match {
     Match {
         error_contains: phrases.iter().map(|&phrase| phrase.to_owned()).collect(),
@@ -88,7 +96,7 @@ fn speaks_of(phrases: &[&str]) -> Match {
 
 fn failed(name: &'static str, when: Match, require: &[Requirement]) -> Rule {
     Rule {
-        name: RuleName::fixed(name),
+        name: name_of(name),
         when: Match { status: Some(Status::Failed), ..when },
         require: require.to_vec(),
         effect: Effect::Requeue,

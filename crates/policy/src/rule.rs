@@ -1,12 +1,12 @@
 //! Rules: what they match, what they require, what they do.
 
-use super::Subject;
-use super::backoff::Backoff;
-use super::stuck::StuckSign;
-use crate::account::AccountState;
-use crate::job::report::Retryable;
-use crate::job::{Priority, Status};
-use crate::name::RuleName;
+use reclaimer_domain::decision::{Requirement, StuckSign};
+use reclaimer_domain::job::report::Retryable;
+use reclaimer_domain::job::{Priority, Status};
+use reclaimer_domain::name::RuleName;
+
+use crate::backoff::Backoff;
+use crate::policy::Subject;
 
 /// One rule of a policy.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,15 +53,6 @@ pub enum Effect {
     Leave,
 }
 
-/// What must hold before a job is queued again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Requirement {
-    /// The job names an account, and its data exists.
-    AccountPresent,
-    /// The account the job names, if any, can be used.
-    AccountValid,
-}
-
 impl Match {
     /// Whether the rule is about this job.
     #[must_use]
@@ -75,39 +66,5 @@ impl Match {
                     let error = error.to_lowercase();
                     self.error_contains.iter().any(|part| error.contains(&part.to_lowercase()))
                 }))
-    }
-}
-
-impl Requirement {
-    /// The word in policies and reports.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AccountPresent => "account_present",
-            Self::AccountValid => "account_valid",
-        }
-    }
-
-    /// Whether it holds.
-    #[must_use]
-    pub fn holds(self, account: &AccountState) -> bool {
-        match (self, account) {
-            (Self::AccountPresent, AccountState::Invalid(_) | AccountState::Valid(_))
-            | (Self::AccountValid, AccountState::NotNeeded | AccountState::Valid(_)) => true,
-            (Self::AccountPresent, AccountState::NotNeeded | AccountState::Missing(_))
-            | (Self::AccountValid, AccountState::Missing(_) | AccountState::Invalid(_)) => false,
-        }
-    }
-
-    /// Why it does not hold, in one sentence.
-    #[must_use]
-    pub fn unmet(self, account: &AccountState) -> String {
-        match account {
-            AccountState::NotNeeded => "it names no account whose data could have come back".to_owned(),
-            AccountState::Missing(id) => format!("account {id} does not exist"),
-            AccountState::Invalid(id) | AccountState::Valid(id) => {
-                format!("account {id} has no access or refresh token that is still valid")
-            }
-        }
     }
 }

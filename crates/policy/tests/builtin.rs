@@ -1,7 +1,8 @@
 //! The cases every operator meets first, in the words that workers use.
 
 use reclaimer_domain::account::AccountState;
-use reclaimer_domain::policy::{Action, Policy, Subject};
+use reclaimer_domain::decision::Action;
+use reclaimer_policy::{Policy, Subject};
 use reclaimer_testkit::{a_job, noon, seeded};
 
 /// The rule that queues a job again which failed with this, if any.

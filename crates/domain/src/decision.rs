@@ -1,0 +1,144 @@
+//! What a recovery policy decides about a job, as the job's lifecycle, the stores and the reports know it. How it comes
+//! to that is another crate's matter: `reclaimer-policy`.
+
+use chrono::{DateTime, Utc};
+
+use crate::account::AccountState;
+use crate::job::Priority;
+use crate::name::RuleName;
+
+/// One decision about one job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// What becomes of the job.
+    pub action: Action,
+    /// The rule that decided; `None` when none matched.
+    pub rule: Option<RuleName>,
+    /// Why, in one sentence a person understands.
+    pub reason: String,
+    /// Why a running job counted as stuck.
+    pub sign: Option<StuckSign>,
+}
+
+/// What becomes of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// It is queued again.
+    Requeue {
+        /// Not leased before this moment.
+        run_at: DateTime<Utc>,
+        /// Its new priority; `None` = as before.
+        priority: Option<Priority>,
+    },
+    /// It is set aside for a person.
+    Quarantine,
+    /// A rule matched, but something it requires does not hold yet.
+    Skip {
+        /// What does not hold.
+        unmet: Unmet,
+        /// When it is looked at again.
+        until: DateTime<Utc>,
+    },
+    /// No rule recovers it.
+    Leave {
+        /// When it is looked at again.
+        until: DateTime<Utc>,
+    },
+}
+
+/// What a job that a rule matched still waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unmet {
+    /// Something that its rule requires.
+    Requirement(Requirement),
+    /// Room in the recovery budget: too many jobs were queued again in the last minute.
+    RecoveryBudget,
+}
+
+/// What must hold before a job is queued again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Requirement {
+    /// The job names an account, and its data exists.
+    AccountPresent,
+    /// The account the job names, if any, can be used.
+    AccountValid,
+}
+
+/// Why a running job counts as stuck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StuckSign {
+    /// Its lease ended without a renewal.
+    LeaseExpired,
+    /// It ran past its own timeout.
+    Timeout,
+    /// Nobody said anything about it for `stuck_after`.
+    NoUpdate,
+}
+
+impl Action {
+    /// The word in reports and metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Requeue { .. } => "requeue",
+            Self::Quarantine => "quarantine",
+            Self::Skip { .. } => "skip",
+            Self::Leave { .. } => "leave",
+        }
+    }
+
+    /// Whether the job's status changes.
+    #[must_use]
+    pub fn changes_status(&self) -> bool {
+        matches!(self, Self::Requeue { .. } | Self::Quarantine)
+    }
+}
+
+impl Requirement {
+    /// The word in policies and reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AccountPresent => "account_present",
+            Self::AccountValid => "account_valid",
+        }
+    }
+
+    /// Whether it holds.
+    #[must_use]
+    pub fn holds(self, account: &AccountState) -> bool {
+        match (self, account) {
+            (Self::AccountPresent, AccountState::Invalid(_) | AccountState::Valid(_))
+            | (Self::AccountValid, AccountState::NotNeeded | AccountState::Valid(_)) => true,
+            (Self::AccountPresent, AccountState::NotNeeded | AccountState::Missing(_))
+            | (Self::AccountValid, AccountState::Missing(_) | AccountState::Invalid(_)) => false,
+        }
+    }
+
+    /// Why it does not hold, in one sentence.
+    #[must_use]
+    pub fn unmet(self, account: &AccountState) -> String {
+        match account {
+            AccountState::NotNeeded => "it names no account whose data could have come back".to_owned(),
+            AccountState::Missing(id) => format!("account {id} does not exist"),
+            AccountState::Invalid(id) | AccountState::Valid(id) => {
+                format!("account {id} has no access or refresh token that is still valid")
+            }
+        }
+    }
+}
+
+impl StuckSign {
+    /// Every sign, strongest first.
+    pub const ALL: [Self; 3] = [Self::LeaseExpired, Self::Timeout, Self::NoUpdate];
+
+    /// The word in policies, events and reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LeaseExpired => "lease_expired",
+            Self::Timeout => "timeout",
+            Self::NoUpdate => "no_update",
+        }
+    }
+}
