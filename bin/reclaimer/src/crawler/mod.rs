@@ -18,6 +18,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rand::RngExt;
 use reqwest::Client;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -69,6 +70,10 @@ pub(crate) struct Args {
 /// Takes and visits until it is told to end or the server is gone.
 pub(crate) async fn run(args: Args) -> Result<()> {
     let mut signals = EndSignals::listen(args.leashed)?;
+    if args.leashed {
+        // One that is stopped does not see its leash let go.
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+    }
     tokio::select! {
         gone = crawl(args) => gone,
         _ = signals.next() => Ok(()),
