@@ -5,6 +5,7 @@
 mod architecture;
 mod bad_requests;
 mod broken_rows;
+mod by_hand;
 mod command_line;
 mod configuration;
 mod crash;

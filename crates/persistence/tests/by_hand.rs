@@ -11,7 +11,7 @@ use diesel::{Connection, SqliteConnection};
 use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::job::report::{Holder, Outcome, Report};
-use reclaimer_domain::job::{Job, NewJob, Progress, Status};
+use reclaimer_domain::job::{Job, NewJob, Progress, Reset, Status};
 use reclaimer_domain::ports::{
     AdminAction, Applied, Candidates, Claim, Create, JobRead, JobStore, Outcome as Answer, Planned,
     RecoveryStore, ReportAnswer, ReportOrder, Search, Seen,
@@ -110,8 +110,9 @@ impl Rig {
         assert_eq!(self.store.set_aside(found.broken, "run".parse().unwrap(), at(90)).await.unwrap(), 1);
         assert_eq!(self.read(job).await.status, Status::Quarantined);
         let id = job.parse().unwrap();
-        let answer = self.store.administer(id, AdminAction::Release, Actor::Admin, at(91)).await.unwrap();
-        assert!(matches!(answer, Applied::Done(job) if job.status == Status::Queued));
+        let answer =
+            self.store.administer(id, AdminAction::Release(Reset::ALL), Actor::Admin, at(91)).await.unwrap();
+        assert!(matches!(answer, Applied::Done(done) if done.job.status == Status::Queued));
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::counter::{Counts, Reset};
 use super::lease::{EndedLease, Lease, LeaseToken};
 use super::record::{Job, Progress};
 use super::report::{Failure, Holder, Outcome, Report, Retryable};
@@ -46,16 +47,6 @@ pub enum Verdict {
     Overtaken,
     /// The sender does not hold the job; nothing changed.
     Stale,
-}
-
-/// Which counters a manual action set back, with the values they had.
-fn reset_counters(job: &mut Job) -> Value {
-    let before =
-        json!({"attempt": job.attempt, "recoveries": job.recoveries, "leaseLosses": job.lease_losses});
-    job.attempt = 0;
-    job.recoveries = 0;
-    job.lease_losses = 0;
-    json!({ "reset": before })
 }
 
 /// About how many bytes of JSON a value takes.
@@ -333,43 +324,50 @@ impl Job {
         Ok(entry)
     }
 
-    /// Queues a failed job again at once; its counters start anew.
+    /// Queues a failed job again at once; the counters of `reset` begin again. Answers what those stood at, too.
     ///
     /// # Errors
     /// When the job has not failed.
-    pub fn retry(&mut self, actor: Actor, now: DateTime<Utc>) -> Result<HistoryEntry, IllegalTransition> {
-        self.requeue_by_hand(StatusEvent::Retry, EventKind::Retried, actor, now)
+    pub fn retry(
+        &mut self,
+        reset: Reset,
+        actor: Actor,
+        now: DateTime<Utc>,
+    ) -> Result<(HistoryEntry, Counts), IllegalTransition> {
+        self.requeue_by_hand(StatusEvent::Retry, EventKind::Retried, reset, actor, now)
     }
 
-    /// Queues a quarantined job again at once; its counters start anew.
+    /// Queues a quarantined job again at once; the counters of `reset` begin again. Answers what those stood at, too.
     ///
     /// # Errors
     /// When the job is not quarantined.
     pub fn unquarantine(
         &mut self,
+        reset: Reset,
         actor: Actor,
         now: DateTime<Utc>,
-    ) -> Result<HistoryEntry, IllegalTransition> {
-        self.requeue_by_hand(StatusEvent::Unquarantine, EventKind::Unquarantined, actor, now)
+    ) -> Result<(HistoryEntry, Counts), IllegalTransition> {
+        self.requeue_by_hand(StatusEvent::Unquarantine, EventKind::Unquarantined, reset, actor, now)
     }
 
     fn requeue_by_hand(
         &mut self,
         event: StatusEvent,
         kind: EventKind,
+        reset: Reset,
         actor: Actor,
         now: DateTime<Utc>,
-    ) -> Result<HistoryEntry, IllegalTransition> {
+    ) -> Result<(HistoryEntry, Counts), IllegalTransition> {
         let from = self.status;
         self.status = from.after(event)?;
         self.run_at = now;
         self.recover_after = None;
         self.finished_at = None;
         self.updated_at = now;
-        let detail = reset_counters(self);
+        let stood_at = reset.apply(self);
         let mut entry = self.entry(kind, Some(from), actor, now);
-        entry.detail = Some(detail);
-        Ok(entry)
+        entry.detail = Some(json!({ "reset": stood_at }));
+        Ok((entry, stood_at))
     }
 
     /// Keeps a queued job from being taken.

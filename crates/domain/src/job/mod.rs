@@ -4,6 +4,7 @@
 //! job: it checks [`Status::after`], changes the record, and returns what history has to say about it. Stores load a
 //! job, call such a function, and write the result back under a guard; they decide nothing themselves.
 
+mod counter;
 mod lease;
 pub mod lifecycle;
 mod new;
@@ -13,6 +14,7 @@ pub mod report;
 mod stale;
 pub mod status;
 
+pub use counter::{Counter, Counts, Reset, UnknownCounter};
 pub use lease::{EndedLease, Lease, LeaseToken};
 pub use new::{InvalidJob, NewJob, SpawnIntent, is_path};
 pub use priority::{InvalidPriority, Priority};

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::StoreError;
+use super::manual::{AdminAction, Administered, Bulk, BulkAnswer};
 use crate::history::{Actor, JobEvent};
 use crate::id::JobId;
 use crate::job::report::Report;
-use crate::job::{IllegalTransition, Job, Lease, LeaseToken, NewJob, SpawnIntent, Status, StatusEvent};
+use crate::job::{IllegalTransition, Job, Lease, LeaseToken, NewJob, SpawnIntent, Status};
 use crate::name::{AccountId, Command, QueueName, UniqueKey, WorkerId};
 
 /// Keeps jobs.
@@ -77,9 +78,18 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
         action: AdminAction,
         actor: Actor,
         now: DateTime<Utc>,
+    ) -> Result<Applied<Administered>, StoreError>;
+
+    /// Creates a new job like this finished or cancelled one, under the id `new`, spawned from it.
+    async fn rerun(
+        &self,
+        id: JobId,
+        new: JobId,
+        actor: Actor,
+        now: DateTime<Utc>,
     ) -> Result<Applied<Box<Job>>, StoreError>;
 
-    /// Does one thing to every job of a filter, or only counts them.
+    /// Does one thing to every job of a filter that allows it, or only says what would be done.
     async fn administer_many(&self, bulk: Bulk) -> Result<BulkAnswer, StoreError>;
 
     /// One job, or `None`.
@@ -409,74 +419,6 @@ pub enum DiscoveryAnswer {
     UnknownAccount(AccountId),
     /// The last one's row cannot be used, or a live job holds the unique key that a new one would need.
     Refused(Refused),
-}
-
-/// What a person can do to one job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdminAction {
-    /// Queue a failed job again.
-    Retry,
-    /// Give it up.
-    Cancel,
-    /// Keep a queued job from being taken.
-    Pause,
-    /// Let a paused job go on.
-    Resume,
-    /// Let a quarantined job run again.
-    Release,
-    /// Create a new job like this finished or cancelled one, under this id.
-    Rerun(JobId),
-}
-
-impl AdminAction {
-    /// The states from which it can be done.
-    #[must_use]
-    pub fn possible_from(&self) -> Vec<Status> {
-        let event = match self {
-            Self::Retry => StatusEvent::Retry,
-            Self::Cancel => StatusEvent::Cancel,
-            Self::Pause => StatusEvent::Hold,
-            Self::Resume => StatusEvent::Resume,
-            Self::Release => StatusEvent::Unquarantine,
-            Self::Rerun(_) => return Status::ALL.into_iter().filter(|status| status.is_terminal()).collect(),
-        };
-        Status::ALL.into_iter().filter(|status| status.after(event).is_ok()).collect()
-    }
-}
-
-/// One thing done to many jobs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Bulk {
-    /// Which jobs.
-    pub filter: JobFilter,
-    /// What is done.
-    pub action: AdminAction,
-    /// At most so many, oldest first.
-    pub limit: u32,
-    /// Only count.
-    pub dry_run: bool,
-    /// Who does it.
-    pub actor: Actor,
-    /// When.
-    pub now: DateTime<Utc>,
-}
-
-/// What a bulk action did.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct BulkAnswer {
-    /// What became of each job looked at.
-    pub items: Vec<BulkItem>,
-    /// Whether jobs of the filter were left because of the limit.
-    pub more: bool,
-}
-
-/// What a bulk action did to one job.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BulkItem {
-    /// Which.
-    pub id: String,
-    /// Why nothing was done to it, if so.
-    pub refused: Option<Refused>,
 }
 
 /// Which jobs a list or a bulk action is about. Everything that is set must hold.

@@ -6,15 +6,17 @@
 mod accounts;
 mod error;
 mod jobs;
+mod manual;
 mod recovery;
 
 pub use accounts::{AccountStore, FreshCredentials, IssueError, TokenIssuer};
 pub use error::{Cause, StoreError};
 pub use jobs::{
-    AdminAction, Applied, BrokenRow, Bulk, BulkAnswer, BulkItem, Claim, Claimed, Create, Created, CreatedJob,
-    Discovery, DiscoveryAnswer, Evidence, Hold, Idempotency, JobFilter, JobRead, JobStore, Page, QueueState,
-    Refused, Release, Released, Renew, Renewed, ReportAnswer, ReportOrder,
+    Applied, BrokenRow, Claim, Claimed, Create, Created, CreatedJob, Discovery, DiscoveryAnswer, Evidence,
+    Hold, Idempotency, JobFilter, JobRead, JobStore, Page, QueueState, Refused, Release, Released, Renew,
+    Renewed, ReportAnswer, ReportOrder,
 };
+pub use manual::{AdminAction, Administered, Bulk, BulkAnswer, BulkItem, Ineligible};
 pub use recovery::{Candidate, Candidates, Flow, Outcome, Planned, RecoveryStore, Search, Seen};
 
 use chrono::{DateTime, Utc};

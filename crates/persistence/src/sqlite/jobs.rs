@@ -9,14 +9,14 @@ use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::{Job, Lease};
 use reclaimer_domain::name::{Command, QueueName, WorkerId};
 use reclaimer_domain::ports::{
-    AdminAction, Applied, Bulk, BulkAnswer, Claim, Claimed, Create, Created, Discovery, DiscoveryAnswer,
-    Evidence, Hold, JobFilter, JobRead, JobStore, Page, QueueState, Release, Released, Renew, Renewed,
-    ReportAnswer, ReportOrder, StoreError,
+    AdminAction, Administered, Applied, Bulk, BulkAnswer, Claim, Claimed, Create, Created, Discovery,
+    DiscoveryAnswer, Evidence, Hold, JobFilter, JobRead, JobStore, Page, QueueState, Release, Released,
+    Renew, Renewed, ReportAnswer, ReportOrder, StoreError,
 };
 
 use super::effects::Effects;
 use super::statement::prepared;
-use super::{SqliteStore, claim, create, event_table, job_table, leases, lists, manual, report};
+use super::{SqliteStore, bulk, claim, create, event_table, job_table, leases, lists, manual, report};
 use crate::disk;
 
 impl SqliteStore {
@@ -115,19 +115,36 @@ impl JobStore for SqliteStore {
         action: AdminAction,
         actor: Actor,
         now: DateTime<Utc>,
-    ) -> Result<Applied<Box<Job>>, StoreError> {
+    ) -> Result<Applied<Administered>, StoreError> {
         self.write("administer a job", move |conn, effects| {
-            manual::administer(conn, effects, &id, &action, actor, now)
+            manual::administer(conn, effects, &id, action, actor, now)
         })
         .await
     }
 
-    async fn administer_many(&self, bulk: Bulk) -> Result<BulkAnswer, StoreError> {
-        if bulk.dry_run {
-            return self.read("count jobs", move |conn| manual::count_many(conn, &bulk)).await;
-        }
-        self.write("administer jobs", move |conn, effects| manual::administer_many(conn, effects, &bulk))
+    async fn rerun(
+        &self,
+        id: JobId,
+        new: JobId,
+        actor: Actor,
+        now: DateTime<Utc>,
+    ) -> Result<Applied<Box<Job>>, StoreError> {
+        self.write("run a job again", move |conn, effects| manual::rerun(conn, effects, &id, new, actor, now))
             .await
+    }
+
+    async fn administer_many(&self, bulk: Bulk) -> Result<BulkAnswer, StoreError> {
+        // Counted by a reader: it may look through the whole table, for which no write should wait.
+        let counting = bulk.clone();
+        let (eligible, ineligible) =
+            self.read("count jobs", move |conn| bulk::count_many(conn, &counting)).await?;
+        let (items, more) = if bulk.dry_run {
+            self.read("look at jobs", move |conn| bulk::look_at_many(conn, &bulk)).await?
+        } else {
+            self.write("administer jobs", move |conn, effects| bulk::administer_many(conn, effects, &bulk))
+                .await?
+        };
+        Ok(BulkAnswer { eligible, ineligible, items, more })
     }
 
     async fn job(&self, id: &JobId) -> Result<Option<JobRead>, StoreError> {

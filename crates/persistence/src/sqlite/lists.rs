@@ -22,7 +22,31 @@ pub(super) fn filtered(
     limit: u32,
     newest_first: bool,
 ) -> QueryResult<Vec<Found>> {
-    let mut sql = concat!("SELECT ", job_columns!(), " FROM job WHERE 1 = 1").to_owned();
+    let (wanted, mut binds) = wanted(filter);
+    let mut sql = format!(concat!("SELECT ", job_columns!(), " FROM job WHERE {wanted}"), wanted = wanted);
+    let (beyond, order) = if newest_first { ("<", "DESC") } else { (">", "ASC") };
+    if let Some(cursor) = cursor {
+        sql.push_str(&format!(" AND id {beyond} ?"));
+        binds.push(cursor.as_str().into());
+    }
+    sql.push_str(&format!(" ORDER BY id {order} LIMIT ?"));
+    binds.push(limit.into());
+    let rows: Vec<Row> = Dynamic::<RowSql> { sql, binds, rows: PhantomData }.load(conn)?;
+    Ok(rows.into_iter().map(load).collect())
+}
+
+/// How many jobs of a filter there are of each status, as stored.
+pub(super) fn counted(conn: &mut SqliteConnection, filter: &JobFilter) -> QueryResult<Vec<(String, u64)>> {
+    let (wanted, binds) = wanted(filter);
+    let sql = format!("SELECT status, count(*) FROM job WHERE {wanted} GROUP BY status ORDER BY status");
+    let counts: Vec<(String, i64)> =
+        Dynamic::<(Text, BigInt)> { sql, binds, rows: PhantomData }.load(conn)?;
+    Ok(counts.into_iter().map(|(status, count)| (status, count.unsigned_abs())).collect())
+}
+
+/// A filter as a condition, and what it binds.
+fn wanted(filter: &JobFilter) -> (String, Vec<Bind<'_>>) {
+    let mut sql = "1 = 1".to_owned();
     let mut binds: Vec<Bind<'_>> = Vec::new();
     if !filter.status.is_empty() {
         let marks = vec!["?"; filter.status.len()].join(", ");
@@ -42,15 +66,7 @@ pub(super) fn filtered(
             binds.push(wanted.into());
         }
     }
-    let (beyond, order) = if newest_first { ("<", "DESC") } else { (">", "ASC") };
-    if let Some(cursor) = cursor {
-        sql.push_str(&format!(" AND id {beyond} ?"));
-        binds.push(cursor.as_str().into());
-    }
-    sql.push_str(&format!(" ORDER BY id {order} LIMIT ?"));
-    binds.push(limit.into());
-    let rows: Vec<Row> = Dynamic::<RowSql> { sql, binds, rows: PhantomData }.load(conn)?;
-    Ok(rows.into_iter().map(load).collect())
+    (sql, binds)
 }
 
 /// A page of jobs, newest first.

@@ -1,21 +1,21 @@
-//! What people do to jobs by hand, and discovery, which resets jobs the same way.
+//! What people do to single jobs by hand, and discovery, which resets jobs the same way.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::Text;
 use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::history::{Actor, HistoryEntry};
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::job::{IllegalTransition, Job, NewJob, Status};
+use reclaimer_domain::job::{Counts, IllegalTransition, Job, NewJob, Reset, Status};
 use reclaimer_domain::name::AccountId;
 use reclaimer_domain::ports::{
-    AdminAction, Applied, Bulk, BulkAnswer, BulkItem, Discovery, DiscoveryAnswer, Refused, Taken,
+    AdminAction, Administered, Applied, Discovery, DiscoveryAnswer, Refused, Taken,
 };
 use reclaimer_domain::time::between;
 
 use super::create::{account_exists, insert_new};
 use super::effects::Effects;
 use super::job_table::{Found, Loaded};
-use super::lists::filtered;
+use super::row::Unreadable;
 use super::set_aside::set_aside;
 use super::statement::prepared;
 use super::{event_table, job_table};
@@ -25,36 +25,31 @@ pub(super) fn administer(
     conn: &mut SqliteConnection,
     effects: &mut Effects,
     id: &JobId,
-    action: &AdminAction,
+    action: AdminAction,
     actor: Actor,
     now: DateTime<Utc>,
-) -> QueryResult<Applied<Box<Job>>> {
+) -> QueryResult<Applied<Administered>> {
     match job_table::find(conn, id.as_str())? {
         None => Ok(Applied::Refused(Refused::NoSuchJob(id.clone()))),
         Some(found) => administer_found(conn, effects, found, action, actor, now),
     }
 }
 
-fn administer_found(
+pub(super) fn administer_found(
     conn: &mut SqliteConnection,
     effects: &mut Effects,
     found: Found,
-    action: &AdminAction,
+    action: AdminAction,
     actor: Actor,
     now: DateTime<Utc>,
-) -> QueryResult<Applied<Box<Job>>> {
+) -> QueryResult<Applied<Administered>> {
     let Loaded { mut job, guard } = match readable(conn, found, now)? {
         Ok(loaded) => loaded,
-        Err(broken) => {
-            return Ok(Applied::Refused(Refused::Broken { id: broken.id.clone(), reason: broken.reason() }));
-        }
+        Err(broken) => return Ok(Applied::Refused(refused(&broken))),
     };
-    if let AdminAction::Rerun(new_id) = action {
-        return rerun(conn, effects, &job, new_id, actor, now);
-    }
     let held = job.lease.clone();
-    let entry = match act(&mut job, action, actor, now) {
-        Ok(entry) => entry,
+    let (entry, reset) = match act(&mut job, action, actor, now) {
+        Ok(done) => done,
         Err(illegal) => return Ok(Applied::Refused(illegal.into())),
     };
     if !job_table::update(conn, &guard, &job)? {
@@ -66,7 +61,7 @@ fn administer_found(
     if job.status == Status::Cancelled {
         effects.lease_taken(&job, held, Taken::Cancelled);
     }
-    Ok(Applied::Done(Box::new(job)))
+    Ok(Applied::Done(Administered { job: Box::new(job), reset }))
 }
 
 /// The job of a row. One that cannot be read is set aside first, which makes most of them readable.
@@ -80,34 +75,48 @@ fn readable(conn: &mut SqliteConnection, found: Found, now: DateTime<Utc>) -> Qu
     Ok(Err(unreadable))
 }
 
-/// The lifecycle function of an action.
-fn act(
+/// Nothing can be done to a row that cannot be read.
+fn refused(broken: &Unreadable) -> Refused {
+    Refused::Broken { id: broken.id.clone(), reason: broken.reason() }
+}
+
+/// The lifecycle function of an action, with the counters that it sets back.
+pub(super) fn act(
     job: &mut Job,
-    action: &AdminAction,
+    action: AdminAction,
     actor: Actor,
     now: DateTime<Utc>,
-) -> Result<HistoryEntry, IllegalTransition> {
+) -> Result<(HistoryEntry, Counts), IllegalTransition> {
+    let resets_none = |entry| (entry, Counts::new());
     match action {
-        AdminAction::Retry | AdminAction::Rerun(_) => job.retry(actor, now),
-        AdminAction::Cancel => job.cancel(actor, now),
-        AdminAction::Pause => job.hold(actor, now),
-        AdminAction::Resume => job.resume(actor, now),
-        AdminAction::Release => job.unquarantine(actor, now),
+        AdminAction::Retry(reset) => job.retry(reset, actor, now),
+        AdminAction::Cancel => job.cancel(actor, now).map(resets_none),
+        AdminAction::Pause => job.hold(actor, now).map(resets_none),
+        AdminAction::Resume => job.resume(actor, now).map(resets_none),
+        AdminAction::Release(reset) => job.unquarantine(reset, actor, now),
     }
 }
 
-fn rerun(
+/// Creates a new job like one that is over.
+pub(super) fn rerun(
     conn: &mut SqliteConnection,
     effects: &mut Effects,
-    job: &Job,
-    new_id: &JobId,
+    id: &JobId,
+    new: JobId,
     actor: Actor,
     now: DateTime<Utc>,
 ) -> QueryResult<Applied<Box<Job>>> {
+    let Some(found) = job_table::find(conn, id.as_str())? else {
+        return Ok(Applied::Refused(Refused::NoSuchJob(id.clone())));
+    };
+    let job = match readable(conn, found, now)? {
+        Ok(Loaded { job, .. }) => job,
+        Err(broken) => return Ok(Applied::Refused(refused(&broken))),
+    };
     if !job.status.is_terminal() {
         return Ok(Applied::Refused(Refused::NotTerminal(job.status)));
     }
-    create_one(conn, effects, Job::new(new_id.clone(), NewJob::again(job), now), actor)
+    create_one(conn, effects, Job::new(new, NewJob::again(&job), now), actor)
 }
 
 /// Creates a job, unless a live one holds its unique key.
@@ -125,62 +134,6 @@ fn create_one(
             Ok(Applied::Done(Box::new(job)))
         }
     }
-}
-
-/// Does one thing to every job of a filter.
-pub(super) fn administer_many(
-    conn: &mut SqliteConnection,
-    effects: &mut Effects,
-    bulk: &Bulk,
-) -> QueryResult<BulkAnswer> {
-    each(conn, bulk, |conn, found| {
-        Ok(match administer_found(conn, effects, found, &bulk.action, bulk.actor.clone(), bulk.now)? {
-            Applied::Done(_) => None,
-            Applied::Refused(refused) => Some(refused),
-        })
-    })
-}
-
-/// What [`administer_many`] would do.
-pub(super) fn count_many(conn: &mut SqliteConnection, bulk: &Bulk) -> QueryResult<BulkAnswer> {
-    each(conn, bulk, |_, found| {
-        Ok(match found {
-            Err(broken) => {
-                // It would be set aside first.
-                let mut job = broken.salvage;
-                job.status = Status::Quarantined;
-                act(&mut job, &bulk.action, bulk.actor.clone(), bulk.now).err().map(Refused::from)
-            }
-            Ok(Loaded { mut job, .. }) => {
-                act(&mut job, &bulk.action, bulk.actor.clone(), bulk.now).err().map(Refused::from)
-            }
-        })
-    })
-}
-
-fn each(
-    conn: &mut SqliteConnection,
-    bulk: &Bulk,
-    mut act: impl FnMut(&mut SqliteConnection, Found) -> QueryResult<Option<Refused>>,
-) -> QueryResult<BulkAnswer> {
-    let mut filter = bulk.filter.clone();
-    if filter.status.is_empty() {
-        // Jobs to which it can never be done would otherwise use up the limit, every time anew.
-        filter.status = bulk.action.possible_from();
-    }
-    let mut found = filtered(conn, &filter, None, bulk.limit.saturating_add(1), false)?;
-    let limit = usize::try_from(bulk.limit).unwrap_or(usize::MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let mut items = Vec::with_capacity(found.len());
-    for found in found {
-        let id = match &found {
-            Ok(Loaded { job, .. }) => job.id.to_string(),
-            Err(broken) => broken.id.clone(),
-        };
-        items.push(BulkItem { id, refused: act(conn, found)? });
-    }
-    Ok(BulkAnswer { items, more })
 }
 
 /// Starts discovery for an account.
@@ -209,12 +162,7 @@ pub(super) fn discover(
     if let Some(found) = last {
         let loaded = match readable(conn, found, now)? {
             Ok(loaded) => loaded,
-            Err(broken) => {
-                return Ok(DiscoveryAnswer::Refused(Refused::Broken {
-                    id: broken.id.clone(),
-                    reason: broken.reason(),
-                }));
-            }
+            Err(broken) => return Ok(DiscoveryAnswer::Refused(refused(&broken))),
         };
         let job = &loaded.job;
         let reset = match job.status {
@@ -222,16 +170,16 @@ pub(super) fn discover(
             Status::Finished if job.finished_at.is_some_and(|at| between(at, now) < fresh_for) => {
                 return Ok(DiscoveryAnswer::Fresh(Box::new(loaded.job)));
             }
-            Status::Failed => Some(AdminAction::Retry),
+            Status::Failed => Some(AdminAction::Retry(Reset::ALL)),
             Status::Paused => Some(AdminAction::Resume),
-            Status::Quarantined => Some(AdminAction::Release),
+            Status::Quarantined => Some(AdminAction::Release(Reset::ALL)),
             Status::Finished | Status::Cancelled => None,
         };
         match reset {
             Some(action) => {
                 return Ok(
-                    match administer_found(conn, effects, Ok(loaded), &action, Actor::Producer, now)? {
-                        Applied::Done(job) => DiscoveryAnswer::Reset(job),
+                    match administer_found(conn, effects, Ok(loaded), action, Actor::Producer, now)? {
+                        Applied::Done(done) => DiscoveryAnswer::Reset(done.job),
                         Applied::Refused(refused) => DiscoveryAnswer::Refused(refused),
                     },
                 );

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod areas;
+mod bulk;
 mod claim;
 pub(crate) mod connection;
 mod create;

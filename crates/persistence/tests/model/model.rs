@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::report::{Holder, Outcome, Report};
-use reclaimer_domain::job::{EndedLease, Job, Lease, LeaseToken, NewJob, Status};
+use reclaimer_domain::job::{Counter, EndedLease, Job, Lease, LeaseToken, NewJob, Status};
 use reclaimer_domain::name::{QueueName, UniqueKey, WorkerId};
 
 use crate::operation::{ByHand, Verdict};
@@ -246,9 +246,9 @@ impl ModelJob {
     /// Does something by hand; false where the job's status does not allow it.
     pub(crate) fn administer(&mut self, by_hand: ByHand, now: DateTime<Utc>) -> bool {
         let to = match (by_hand, self.row.status) {
-            (ByHand::Retry, Status::Failed)
+            (ByHand::Retry(_), Status::Failed)
             | (ByHand::Resume, Status::Paused)
-            | (ByHand::Release, Status::Quarantined) => Status::Queued,
+            | (ByHand::Release(_), Status::Quarantined) => Status::Queued,
             (ByHand::Pause, Status::Queued) => Status::Paused,
             (ByHand::Cancel, _) if self.is_live() => Status::Cancelled,
             _ => return false,
@@ -259,8 +259,11 @@ impl ModelJob {
             self.row.ended = Some(EndedLease { worker: lease.worker, token: lease.token, became: to });
         }
         match by_hand {
-            ByHand::Retry | ByHand::Release => {
-                (self.row.attempt, self.row.recoveries, self.row.lease_losses) = (0, 0, 0);
+            ByHand::Retry(reset) | ByHand::Release(reset) => {
+                let kept = |counter, count| if reset.has(counter) { 0 } else { count };
+                self.row.attempt = kept(Counter::Attempts, self.row.attempt);
+                self.row.lease_losses = kept(Counter::LeaseLosses, self.row.lease_losses);
+                self.row.recoveries = kept(Counter::Recoveries, self.row.recoveries);
                 self.row.run_at = now;
                 self.row.recover_after = None;
             }

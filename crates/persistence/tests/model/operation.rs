@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use reclaimer_domain::job::{Counter, Reset};
 
 /// One thing that somebody does. What it is done to is an index into what there is by then.
 #[derive(Debug, Clone)]
@@ -62,12 +63,17 @@ pub(crate) enum Verdict {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ByHand {
-    Retry,
+    Retry(Reset),
     Cancel,
     Pause,
     Resume,
-    Release,
+    Release(Reset),
     Rerun,
+}
+
+fn reset() -> impl Strategy<Value = Reset> {
+    proptest::sample::subsequence(Counter::ALL.to_vec(), 0..=3)
+        .prop_map(|chosen| chosen.into_iter().collect())
 }
 
 /// A sequence of operations.
@@ -110,11 +116,11 @@ fn operation() -> impl Strategy<Value = Operation> {
     let recover =
         (index(), looked, verdict).prop_map(|(job, looked, verdict)| O::Recover { job, looked, verdict });
     let by_hand = prop_oneof![
-        2 => Just(ByHand::Retry),
+        2 => reset().prop_map(ByHand::Retry),
         1 => Just(ByHand::Cancel),
         1 => Just(ByHand::Pause),
         2 => Just(ByHand::Resume),
-        2 => Just(ByHand::Release),
+        2 => reset().prop_map(ByHand::Release),
         1 => Just(ByHand::Rerun),
     ];
     prop_oneof![

@@ -341,19 +341,24 @@ impl World {
 
     async fn administer(&mut self, id: JobId, by_hand: ByHand) {
         let again: JobId = self.name("job").parse().unwrap();
-        let action = match by_hand {
-            ByHand::Retry => AdminAction::Retry,
-            ByHand::Cancel => AdminAction::Cancel,
-            ByHand::Pause => AdminAction::Pause,
-            ByHand::Resume => AdminAction::Resume,
-            ByHand::Release => AdminAction::Release,
-            ByHand::Rerun => AdminAction::Rerun(again.clone()),
-        };
         let now = self.now;
-        let answer = self.store.administer(id.clone(), action, Actor::Admin, now).await.unwrap();
+        let answer = match by_hand {
+            ByHand::Retry(reset) => self.by_hand(&id, AdminAction::Retry(reset)).await,
+            ByHand::Cancel => self.by_hand(&id, AdminAction::Cancel).await,
+            ByHand::Pause => self.by_hand(&id, AdminAction::Pause).await,
+            ByHand::Resume => self.by_hand(&id, AdminAction::Resume).await,
+            ByHand::Release(reset) => self.by_hand(&id, AdminAction::Release(reset)).await,
+            ByHand::Rerun => {
+                let rerun = self.store.rerun(id.clone(), again.clone(), Actor::Admin, now).await.unwrap();
+                match rerun {
+                    Applied::Done(_) => None,
+                    Applied::Refused(refused) => Some(refused),
+                }
+            }
+        };
         let job = self.model.job(&id);
         let (status, order) = (job.row.status, job.order.clone());
-        let refused = match by_hand {
+        let expected = match by_hand {
             ByHand::Rerun => {
                 let holder = self.model.holder_of(order.unique_key.as_ref()).cloned();
                 match (status.is_terminal(), order.unique_key.clone(), holder) {
@@ -368,16 +373,18 @@ impl World {
             }
             _ if job.administer(by_hand, now) => None,
             _ => match &answer {
-                Applied::Refused(refused @ Refused::Illegal(illegal)) if illegal.from == status => {
-                    Some(refused.clone())
-                }
+                Some(refused @ Refused::Illegal(illegal)) if illegal.from == status => Some(refused.clone()),
                 _ => panic!("{by_hand:?} of a {status} job: {answer:?}"),
             },
         };
-        match (answer, refused) {
-            (Applied::Done(_), None) => {}
-            (Applied::Refused(found), Some(expected)) => assert_eq!(found, expected),
-            (answer, expected) => panic!("{answer:?} where {expected:?} was expected"),
+        assert_eq!(answer, expected);
+    }
+
+    /// Does something by hand to the store; answers why it was refused, if it was.
+    async fn by_hand(&self, id: &JobId, action: AdminAction) -> Option<Refused> {
+        match self.store.administer(id.clone(), action, Actor::Admin, self.now).await.unwrap() {
+            Applied::Done(_) => None,
+            Applied::Refused(refused) => Some(refused),
         }
     }
 }

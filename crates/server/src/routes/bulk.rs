@@ -2,13 +2,15 @@
 
 use axum::extract::State;
 use reclaimer_domain::history::Actor;
-use reclaimer_domain::job::Status;
+use reclaimer_domain::job::{Counter, Counts, Reset, Status};
 use reclaimer_domain::name::{AccountId, Command, QueueName, WorkerId};
-use reclaimer_domain::ports::{AdminAction, Bulk, JobFilter};
+use reclaimer_domain::ports::{self, AdminAction, Bulk, JobFilter};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
+use super::admin_jobs::chosen;
+use crate::code;
 use crate::extract::{Body, Empty, Parameters, object, statuses, whole};
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::App;
@@ -29,6 +31,9 @@ pub(crate) struct BulkRequest {
     #[serde(default, deserialize_with = "whole::<_, _, 1, MOST>")]
     #[schema(minimum = 1, maximum = 1_000, default = 100)]
     limit: Option<u32>,
+    /// For `retry` and `release`: the counters that begin again, as for one job.
+    #[schema(value_type = Option<Vec<String>>, example = json!(["attempts", "lease_losses"]))]
+    reset: Option<Vec<Counter>>,
     /// Only say what would be done.
     dry_run: Option<bool>,
 }
@@ -67,32 +72,56 @@ enum Action {
     Release,
 }
 
-impl From<Action> for AdminAction {
-    fn from(action: Action) -> Self {
-        match action {
-            Action::Retry => Self::Retry,
-            Action::Cancel => Self::Cancel,
-            Action::Pause => Self::Pause,
-            Action::Resume => Self::Resume,
-            Action::Release => Self::Release,
+impl Action {
+    fn admin(self, reset: Option<Vec<Counter>>) -> Result<AdminAction, Problem> {
+        let action = match self {
+            Self::Retry => return Ok(AdminAction::Retry(chosen(reset, Reset::ALL))),
+            Self::Release => return Ok(AdminAction::Release(chosen(reset, Reset::RELEASE))),
+            Self::Cancel => AdminAction::Cancel,
+            Self::Pause => AdminAction::Pause,
+            Self::Resume => AdminAction::Resume,
+        };
+        match reset {
+            None => Ok(action),
+            Some(_) => Err(Problem::bad_request(
+                code::INVALID_REQUEST,
+                "`reset`: only `retry` and `release` set counters back; leave it out",
+            )),
         }
     }
 }
 
+/// What was done, or would be. A dry run and the real one answer the same, as long as nobody else changes the jobs.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BulkAnswer {
     action: Action,
     dry_run: bool,
-    /// Jobs to which it can be done.
-    eligible: usize,
+    /// Jobs of the filter whose state allows it.
+    eligible: u64,
+    /// Jobs of the filter whose state forbids it.
+    ineligible: u64,
+    /// Why, by state.
+    reasons: Vec<ReasonShape>,
     /// Jobs to which it was done.
     done: usize,
-    /// Jobs whose state forbids it.
-    ineligible: usize,
-    /// Whether the filter has more jobs than the limit.
+    /// Eligible jobs to which it could not be done all the same: their items say why.
+    refused: usize,
+    /// Whether eligible jobs were left because of the limit.
     more: bool,
+    /// The eligible jobs that were looked at, oldest first.
     items: Vec<BulkItem>,
+}
+
+/// Why something cannot be done to the jobs of one state.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReasonShape {
+    /// Their state.
+    status: String,
+    /// How many of them there are.
+    count: u64,
+    /// Whom it can be done to.
+    reason: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -102,13 +131,27 @@ pub(crate) struct BulkItem {
     /// Why nothing is done to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// The counters that begin again, and what each stood at.
+    #[serde(skip_serializing_if = "Counts::is_empty")]
+    #[schema(value_type = Option<Object>)]
+    reset: Counts,
+}
+
+impl From<ports::BulkItem> for BulkItem {
+    fn from(item: ports::BulkItem) -> Self {
+        let (reason, reset) = match item.outcome {
+            Ok(reset) => (None, reset),
+            Err(refused) => (Some(refused.to_string()), Counts::new()),
+        };
+        Self { id: item.id, eligible: reason.is_none(), reason, reset }
+    }
 }
 
 /// Do one thing to many jobs
 ///
 /// Each on its own: what one job's state forbids stops no other. A dry run says what would be done.
 #[utoipa::path(post, path = "/api/admin/jobs/bulk", tag = "admin", request_body = BulkRequest, responses(
-    (status = 200, description = "What became of each", body = BulkAnswer),
+    (status = 200, description = "How many jobs it is for, and what became of those looked at", body = BulkAnswer),
     (status = 400, description = "The request is wrong", body = ProblemDocument),
 ))]
 pub(crate) async fn bulk(
@@ -123,29 +166,25 @@ pub(crate) async fn bulk(
         .jobs
         .administer_many(Bulk {
             filter: JobFilter { status, queue, command, account_id, full_path, worker_id },
-            action: request.action.into(),
+            action: request.action.admin(request.reset)?,
             limit,
             dry_run,
             actor: Actor::Admin,
             now: app.clock.now(),
         })
         .await?;
-    let items: Vec<BulkItem> = answer
-        .items
-        .into_iter()
-        .map(|item| BulkItem {
-            id: item.id,
-            eligible: item.refused.is_none(),
-            reason: item.refused.map(|refused| refused.to_string()),
-        })
-        .collect();
-    let eligible = items.iter().filter(|item| item.eligible).count();
+    let items: Vec<BulkItem> = answer.items.into_iter().map(BulkItem::from).collect();
+    let refused = items.iter().filter(|item| !item.eligible).count();
+    let reason =
+        |they: ports::Ineligible| ReasonShape { status: they.status, count: they.count, reason: they.reason };
     Ok(axum::Json(BulkAnswer {
         action: request.action,
         dry_run,
-        eligible,
-        done: if dry_run { 0 } else { eligible },
-        ineligible: items.len() - eligible,
+        eligible: answer.eligible,
+        ineligible: answer.ineligible.iter().map(|they| they.count).sum(),
+        reasons: answer.ineligible.into_iter().map(reason).collect(),
+        done: if dry_run { 0 } else { items.len() - refused },
+        refused,
         more: answer.more,
         items,
     }))

@@ -7,7 +7,7 @@ use reclaimer_domain::area::Area;
 use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::history::Actor;
 use reclaimer_domain::job::report::{Outcome, Report};
-use reclaimer_domain::job::{NewJob, SpawnIntent, Status};
+use reclaimer_domain::job::{NewJob, Reset, SpawnIntent, Status};
 use reclaimer_domain::ports::{
     AdminAction, Arrival, Bulk, Create, Discovery, JobFilter, Release, ReportOrder,
 };
@@ -45,9 +45,9 @@ pub async fn new_jobs_are_told_of(rig: &dyn Rig) {
 pub async fn jobs_queued_by_hand_are_told_of(rig: &dyn Rig) {
     let store = rig.store();
     for (status, action) in [
-        (Status::Failed, AdminAction::Retry),
+        (Status::Failed, AdminAction::Retry(Reset::ALL)),
         (Status::Paused, AdminAction::Resume),
-        (Status::Quarantined, AdminAction::Release),
+        (Status::Quarantined, AdminAction::Release(Reset::ALL)),
     ] {
         let job = store.add_in(status, &format!("job-{status}"), order("X")).await;
         rig.arrivals().await;
@@ -58,7 +58,7 @@ pub async fn jobs_queued_by_hand_are_told_of(rig: &dyn Rig) {
     }
     let over = store.add_in(Status::Finished, "over", order("X")).await;
     rig.arrivals().await;
-    store.administered(&over, AdminAction::Rerun(id("again")), at(9)).await;
+    store.run_again(&over, &id("again"), at(9)).await;
     assert_eq!(rig.arrivals().await, waits(at(9)));
 }
 
@@ -72,7 +72,7 @@ pub async fn jobs_queued_in_bulk_are_told_of(rig: &dyn Rig) {
     rig.arrivals().await;
     let bulk = Bulk {
         filter: JobFilter::default(),
-        action: AdminAction::Retry,
+        action: AdminAction::Retry(Reset::ALL),
         limit: 9,
         dry_run: true,
         actor: Actor::Admin,

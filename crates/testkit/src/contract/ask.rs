@@ -172,6 +172,14 @@ impl dyn Store + '_ {
     /// Does something by hand that is allowed; answers the job.
     pub(super) async fn administered(&self, id: &JobId, action: AdminAction, now: DateTime<Utc>) -> Job {
         match self.administer(id.clone(), action, Actor::Admin, now).await.unwrap() {
+            Applied::Done(done) => *done.job,
+            Applied::Refused(refused) => panic!("refused: {refused}"),
+        }
+    }
+
+    /// Runs a job again that may be, under this id; answers the new one.
+    pub(super) async fn run_again(&self, id: &JobId, new: &JobId, now: DateTime<Utc>) -> Job {
+        match self.rerun(id.clone(), new.clone(), Actor::Admin, now).await.unwrap() {
             Applied::Done(job) => *job,
             Applied::Refused(refused) => panic!("refused: {refused}"),
         }

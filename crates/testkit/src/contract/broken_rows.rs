@@ -5,7 +5,7 @@ use std::time::Duration;
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::report::Outcome;
-use reclaimer_domain::job::{NewJob, Status};
+use reclaimer_domain::job::{NewJob, Reset, Status};
 use reclaimer_domain::ports::{
     AdminAction, Applied, Bulk, Candidates, Created, CreatedJob, JobFilter, JobRead, Refused, ReportAnswer,
     Search,
@@ -111,7 +111,10 @@ pub async fn a_person_acts_on_a_broken_row(rig: &dyn Rig) {
         store.add_running(name, order("X"), "w", name).await;
         rig.corrupt_progress(&id(name)).await;
     }
-    assert_eq!(store.administered(&id("a"), AdminAction::Release, at(1)).await.status, Status::Queued);
+    assert_eq!(
+        store.administered(&id("a"), AdminAction::Release(Reset::ALL), at(1)).await.status,
+        Status::Queued
+    );
     let set_aside = [EventKind::Created, EventKind::Claimed, EventKind::SetAside];
     let history = kinds(&store.history(&id("a")).await);
     assert_eq!(history, [&set_aside[..], &[EventKind::Unquarantined]].concat());
@@ -154,7 +157,7 @@ pub async fn a_bulk_action_does_not_stop_at_broken_rows(rig: &dyn Rig) {
     let dry = store.administer_many(bulk(true)).await.unwrap();
     let wet = store.administer_many(bulk(false)).await.unwrap();
     assert_eq!(dry, wet, "a dry run says what would be done");
-    assert!(wet.items.len() == 3 && wet.items.iter().all(|item| item.refused.is_none()), "{wet:?}");
+    assert!(wet.items.len() == 3 && wet.items.iter().all(|item| item.outcome.is_ok()), "{wet:?}");
     for name in ["a", "b", "c"] {
         assert_eq!(store.read(&id(name)).await.status, Status::Cancelled);
     }
@@ -194,7 +197,7 @@ pub async fn reported_rows_are_set_aside(rig: &dyn Rig) {
     assert_eq!(store.set_aside(found.broken, text("run"), at(7_201)).await.unwrap(), 0, "once is enough");
     let answer = store.tell(report(&running, "first-running", Outcome::Completed), at(7_202)).await;
     assert_eq!(answer, ReportAnswer::Stale { status: Status::Quarantined });
-    let released = store.administered(&failed, AdminAction::Release, at(7_203)).await;
+    let released = store.administered(&failed, AdminAction::Release(Reset::ALL), at(7_203)).await;
     assert_eq!(released.status, Status::Queued);
 }
 

@@ -4,7 +4,7 @@ use reclaimer_domain::decision::{Action, Decision, Requirement, StuckSign, Unmet
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::report::Outcome as Ended;
-use reclaimer_domain::job::{Job, NewJob, Priority, Status};
+use reclaimer_domain::job::{Job, NewJob, Priority, Reset, Status};
 use reclaimer_domain::ports::{AdminAction, Flow, Outcome, Planned, Refused, ReportAnswer, Seen};
 use reclaimer_domain::time::after;
 
@@ -115,7 +115,7 @@ pub async fn a_job_that_moved_on_is_left_alone(rig: &dyn Rig) {
     store.beat(&["1"], at(50)).await;
     store.tell(report(told, "2", Ended::Progress), at(50)).await;
     store.tell(report(ended, "3", Ended::Completed), at(50)).await;
-    store.administered(retried, AdminAction::Retry, at(50)).await;
+    store.administered(retried, AdminAction::Retry(Reset::ALL), at(50)).await;
     store.administered(failed_again, AdminAction::Cancel, at(50)).await;
     store.grant_grace(at(90)).await.unwrap();
     assert!(store.read(excused).await.lease.unwrap().excused);
@@ -144,7 +144,7 @@ pub async fn another_failure_is_decided_anew(rig: &dyn Rig) {
     let store = rig.store();
     let job = store.add_in(Status::Failed, "job", order("X")).await;
     let planned = vec![store.plan(&job, requeue()).await];
-    store.administered(&job, AdminAction::Retry, at(10)).await;
+    store.administered(&job, AdminAction::Retry(Reset::ALL), at(10)).await;
     store.take("w", "second", at(10)).await;
     store.tell(report(&job, "second", failure("other")), at(11)).await;
     let outcomes = store.apply(text("run"), planned, at(100)).await.unwrap();
@@ -244,7 +244,7 @@ pub async fn another_reason_is_said(rig: &dyn Rig) {
         history.into_iter().filter(|event| event.entry.kind == EventKind::NotRecovered).count()
     };
     assert_eq!(said().await, 3);
-    store.administered(&job, AdminAction::Retry, at(200)).await;
+    store.administered(&job, AdminAction::Retry(Reset::ALL), at(200)).await;
     store.take("w", "second", at(200)).await;
     store.tell(report(&job, "second", failure("it broke")), at(201)).await;
     decide(&*store, &job, other_rule, 300).await;

@@ -5,7 +5,7 @@ use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::report::{Failure, Holder, Outcome, Report, Retryable};
-use reclaimer_domain::job::{NewJob, Status};
+use reclaimer_domain::job::{NewJob, Reset, Status};
 use reclaimer_domain::ports::{AdminAction, Applied, Refused, ReportAnswer};
 use reclaimer_domain::time::after;
 use serde_json::{Value, json};
@@ -141,7 +141,7 @@ pub async fn a_repeated_end_disturbs_no_later_holder(rig: &dyn Rig) {
     let store = rig.store();
     let job = store.add_running("job", order("X"), "w", "first").await;
     store.tell(report(&job, "first", failure("e")), at(1)).await;
-    store.administered(&job, AdminAction::Retry, at(2)).await;
+    store.administered(&job, AdminAction::Retry(Reset::ALL), at(2)).await;
     store.take("v", "second", at(2)).await;
     let before = store.snapshot(&job).await;
     let again = store.tell(report(&job, "first", failure("e")), at(3)).await;

@@ -89,6 +89,7 @@ macro_rules! store_contract {
             admin {
                 actions_follow_the_table
                 a_retry_begins_anew
+                only_named_counters_begin_again
                 a_cancelled_holder_is_told
                 a_resumed_job_keeps_its_moment
                 running_again_makes_a_new_job
@@ -96,7 +97,7 @@ macro_rules! store_contract {
                 no_job_is_no_such_job
                 one_of_many_hands_does_it
                 a_bulk_action_goes_by_age
-                a_bulk_action_does_each_on_its_own
+                a_bulk_action_counts_whom_it_is_not_for
             }
             discovery {
                 discovery_needs_its_account

@@ -1,0 +1,85 @@
+//! One thing done to many jobs.
+
+use diesel::{QueryResult, SqliteConnection};
+use reclaimer_domain::job::{Counts, Status};
+use reclaimer_domain::ports::{Applied, Bulk, BulkItem, Ineligible, JobFilter, Refused};
+
+use super::effects::Effects;
+use super::job_table::{Found, Loaded};
+use super::lists::{counted, filtered};
+use super::manual::{act, administer_found};
+
+/// The eligible jobs up to the limit, and whether there are more.
+type Looked = (Vec<BulkItem>, bool);
+
+/// Does one thing to every eligible job of a filter.
+pub(super) fn administer_many(
+    conn: &mut SqliteConnection,
+    effects: &mut Effects,
+    bulk: &Bulk,
+) -> QueryResult<Looked> {
+    each(conn, bulk, |conn, found| {
+        Ok(match administer_found(conn, effects, found, bulk.action, bulk.actor.clone(), bulk.now)? {
+            Applied::Done(done) => Ok(done.reset),
+            Applied::Refused(refused) => Err(refused),
+        })
+    })
+}
+
+/// What [`administer_many`] would do.
+pub(super) fn look_at_many(conn: &mut SqliteConnection, bulk: &Bulk) -> QueryResult<Looked> {
+    each(conn, bulk, |_, found| {
+        let mut job = match found {
+            Ok(Loaded { job, .. }) => job,
+            Err(broken) => {
+                // It would be set aside first.
+                let mut job = broken.salvage;
+                job.status = Status::Quarantined;
+                job
+            }
+        };
+        let done = act(&mut job, bulk.action, bulk.actor.clone(), bulk.now);
+        Ok(done.map(|(_, reset)| reset).map_err(Refused::from))
+    })
+}
+
+fn each(
+    conn: &mut SqliteConnection,
+    bulk: &Bulk,
+    mut act: impl FnMut(&mut SqliteConnection, Found) -> QueryResult<Result<Counts, Refused>>,
+) -> QueryResult<Looked> {
+    let filter = JobFilter { status: bulk.eligible(), ..bulk.filter.clone() };
+    if filter.status.is_empty() {
+        return Ok((Vec::new(), false));
+    }
+    let mut found = filtered(conn, &filter, None, bulk.limit.saturating_add(1), false)?;
+    let limit = usize::try_from(bulk.limit).unwrap_or(usize::MAX);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let mut items = Vec::with_capacity(found.len());
+    for found in found {
+        let id = match &found {
+            Ok(Loaded { job, .. }) => job.id.to_string(),
+            Err(broken) => broken.id.clone(),
+        };
+        items.push(BulkItem { id, outcome: act(conn, found)? });
+    }
+    Ok((items, more))
+}
+
+/// How many jobs of the filter are eligible, and why the others are not.
+pub(super) fn count_many(conn: &mut SqliteConnection, bulk: &Bulk) -> QueryResult<(u64, Vec<Ineligible>)> {
+    let (possible, mut eligible, mut ineligible) = (bulk.eligible(), 0, Vec::new());
+    for (status, count) in counted(conn, &bulk.filter)? {
+        let reason = match status.parse::<Status>() {
+            Ok(status) if possible.contains(&status) => {
+                eligible += count;
+                continue;
+            }
+            Ok(_) => bulk.action.whom(),
+            Err(unknown) => format!("{unknown}; recovery will set the row aside"),
+        };
+        ineligible.push(Ineligible { status, count, reason });
+    }
+    Ok((eligible, ineligible))
+}
