@@ -1,11 +1,14 @@
 //! What a recovery policy decides about a job, as the job's lifecycle, the stores and the reports know it. How it comes
 //! to that is another crate's matter: `reclaimer-policy`.
 
+use std::fmt;
+use std::str::FromStr;
+
 use chrono::{DateTime, Utc};
 
 use crate::account::AccountState;
 use crate::job::Priority;
-use crate::name::RuleName;
+use crate::name::{QueueName, RuleName};
 
 /// One decision about one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +21,18 @@ pub struct Decision {
     pub reason: String,
     /// Why a running job counted as stuck.
     pub sign: Option<StuckSign>,
+    /// The policy that decided.
+    pub policy: PolicyHash,
 }
+
+/// Tells policies apart: the first six bytes of the SHA-256 of what a policy says. Written as twelve hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PolicyHash([u8; 6]);
+
+/// A text that is no [`PolicyHash`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a policy's hash has twelve hexadecimal digits")]
+pub struct InvalidPolicyHash;
 
 /// What becomes of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +43,8 @@ pub enum Action {
         run_at: DateTime<Utc>,
         /// Its new priority; `None` = as before.
         priority: Option<Priority>,
+        /// The queue it goes into; `None` = its own.
+        queue: Option<QueueName>,
     },
     /// It is set aside for a person.
     Quarantine,
@@ -75,6 +91,50 @@ pub enum StuckSign {
     NoUpdate,
 }
 
+impl PolicyHash {
+    /// The hash that a SHA-256 begins with.
+    #[must_use]
+    pub fn of(sha256: [u8; 32]) -> Self {
+        let [a, b, c, d, e, f, ..] = sha256;
+        Self([a, b, c, d, e, f])
+    }
+}
+
+impl fmt::Display for PolicyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for PolicyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for PolicyHash {
+    type Err = InvalidPolicyHash;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPolicyHash> {
+        let mut bytes = [0; 6];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| InvalidPolicyHash)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl serde::Serialize for PolicyHash {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for PolicyHash {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl Action {
     /// The word in reports and metrics.
     #[must_use]
@@ -95,6 +155,9 @@ impl Action {
 }
 
 impl Requirement {
+    /// Every requirement.
+    pub const ALL: [Self; 2] = [Self::AccountPresent, Self::AccountValid];
+
     /// The word in policies and reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -139,6 +202,36 @@ impl StuckSign {
             Self::LeaseExpired => "lease_expired",
             Self::Timeout => "timeout",
             Self::NoUpdate => "no_update",
+        }
+    }
+}
+
+impl serde::Serialize for Requirement {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl serde::Serialize for StuckSign {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_twelve_digits_and_nothing_else() {
+        let mut sha256 = [7; 32];
+        sha256[0] = 0xa0;
+        let hash = PolicyHash::of(sha256);
+        assert_eq!(hash.to_string(), "a00707070707");
+        assert_eq!("a00707070707".parse(), Ok(hash));
+        assert_eq!(serde_json::from_str::<PolicyHash>("\"a00707070707\"").unwrap(), hash);
+        for text in ["", "a0", "a0070707070", "a007070707070", "g00707070707"] {
+            assert_eq!(text.parse::<PolicyHash>(), Err(InvalidPolicyHash), "{text}");
         }
     }
 }

@@ -6,9 +6,10 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::decision::{Action, Decision};
+use crate::decision::{Action, Decision, PolicyHash};
 use crate::id::{JobId, RunId};
-use crate::name::Quoted;
+use crate::job::Priority;
+use crate::name::{QueueName, Quoted};
 use crate::time::{millis, millis_option, rfc3339};
 
 /// What a recovery run looks at.
@@ -150,6 +151,9 @@ pub struct RunResult {
     pub dry_run: bool,
     /// How long it took.
     pub duration_ms: u64,
+    /// The policy that decided; `None` in reports of versions that did not keep it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub policy_hash: Option<PolicyHash>,
     /// Whether it stopped with work left, which the next cycle takes up after the drain pause.
     pub more: bool,
     /// Every decision, in order.
@@ -172,6 +176,12 @@ pub struct DecisionReport {
     /// When a job that is queued again may run.
     #[serde(with = "millis_option", skip_serializing_if = "Option::is_none", default)]
     pub run_at: Option<DateTime<Utc>>,
+    /// The queue that a job goes into which changes it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub queue: Option<QueueName>,
+    /// The priority that a job gets which changes it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub priority: Option<Priority>,
     /// When a job that was not is looked at again.
     #[serde(with = "millis_option", skip_serializing_if = "Option::is_none", default)]
     pub look_again_at: Option<DateTime<Utc>>,
@@ -181,19 +191,26 @@ impl DecisionReport {
     /// The decision about a job, as reported.
     #[must_use]
     pub fn new(job_id: JobId, decision: &Decision) -> Self {
-        let (run_at, look_again_at) = match &decision.action {
-            Action::Requeue { run_at, .. } => (Some(*run_at), None),
-            Action::Skip { until, .. } | Action::Leave { until } => (None, Some(*until)),
-            Action::Quarantine => (None, None),
-        };
-        Self {
+        let mut report = Self {
             job_id,
             action: decision.action.as_str().to_owned(),
             rule: decision.rule.as_ref().map(ToString::to_string),
             reason: decision.reason.clone(),
-            run_at,
-            look_again_at,
+            run_at: None,
+            queue: None,
+            priority: None,
+            look_again_at: None,
+        };
+        match &decision.action {
+            Action::Requeue { run_at, priority, queue } => {
+                report.run_at = Some(*run_at);
+                report.priority = *priority;
+                report.queue.clone_from(queue);
+            }
+            Action::Skip { until, .. } | Action::Leave { until } => report.look_again_at = Some(*until),
+            Action::Quarantine => {}
         }
+        report
     }
 }
 
@@ -251,6 +268,7 @@ mod tests {
                 trigger: Trigger::LeaseWatch,
                 dry_run: false,
                 duration_ms: 12,
+                policy_hash: Some("a1b2c3d4e5f6".parse().unwrap()),
                 more: false,
                 decisions: vec![DecisionReport {
                     job_id: "01K".parse().unwrap(),
@@ -258,6 +276,8 @@ mod tests {
                     rule: Some("token-refreshed".into()),
                     reason: "…".into(),
                     run_at: DateTime::from_timestamp(0, 0),
+                    queue: Some("big-memory".parse().unwrap()),
+                    priority: Some(Priority::try_from(-5).unwrap()),
                     look_again_at: None,
                 }],
             },
@@ -277,6 +297,7 @@ mod tests {
             "trigger": "lease_watch",
             "dryRun": false,
             "durationMs": 12,
+            "policyHash": "a1b2c3d4e5f6",
             "more": false,
             "decisions": [
               {
@@ -284,7 +305,9 @@ mod tests {
                 "action": "requeue",
                 "rule": "token-refreshed",
                 "reason": "…",
-                "runAt": "1970-01-01T00:00:00.000Z"
+                "runAt": "1970-01-01T00:00:00.000Z",
+                "queue": "big-memory",
+                "priority": -5
               }
             ]
           },

@@ -127,9 +127,14 @@ fn a_late_report_is_told_by_what_ended_its_lease() {
     let cancelled = said(|job| job.cancel(Actor::Admin, noon()).unwrap());
     assert!(cancelled.contains("19 s after the job was cancelled"), "{cancelled}");
     let lost = said(|job| {
-        let action = Action::Requeue { run_at: noon(), priority: None };
-        let decision =
-            Decision { action, rule: None, reason: "r".to_owned(), sign: Some(StuckSign::LeaseExpired) };
+        let action = Action::Requeue { run_at: noon(), priority: None, queue: None };
+        let decision = Decision {
+            action,
+            rule: None,
+            reason: "r".to_owned(),
+            sign: Some(StuckSign::LeaseExpired),
+            policy: "a1b2c3d4e5f6".parse().unwrap(),
+        };
         job.recover(&decision, &"R".parse().unwrap(), noon()).unwrap()
     });
     assert!(lost.contains("19 s after its lease was lost"), "{lost}");

@@ -97,8 +97,14 @@ impl Rig {
 
     /// Recovery takes the job back as it now looks.
     async fn recover(&self, job: &Job) -> Answer {
-        let action = Action::Requeue { run_at: at(90), priority: None };
-        let decision = Decision { action, rule: None, reason: "stuck".to_owned(), sign: None };
+        let action = Action::Requeue { run_at: at(90), priority: None, queue: None };
+        let decision = Decision {
+            action,
+            rule: None,
+            reason: "stuck".to_owned(),
+            sign: None,
+            policy: "a1b2c3d4e5f6".parse().unwrap(),
+        };
         let planned = vec![Planned { job: job.id.clone(), seen: Seen::of(job), decision }];
         self.store.apply("run".parse().unwrap(), planned, at(90)).await.unwrap().remove(0)
     }

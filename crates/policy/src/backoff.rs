@@ -3,34 +3,43 @@
 use std::time::Duration;
 
 use rand::RngExt;
+use serde::Serialize;
+
+use crate::words;
 
 /// How long to wait before the nth recovery runs.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Backoff {
     /// How the delay grows.
+    #[serde(flatten)]
     pub kind: Kind,
     /// The delay never grows beyond this, jitter included.
+    #[serde(with = "words::time")]
     pub cap: Duration,
     /// How the delay is spread.
     pub jitter: Jitter,
 }
 
 /// How a delay grows with n, which counts from 0.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Kind {
     /// Always the same.
     Fixed {
         /// The delay.
+        #[serde(with = "words::time")]
         delay: Duration,
     },
     /// `base × (n + 1)`.
     Linear {
         /// The first delay and each step.
+        #[serde(with = "words::time")]
         base: Duration,
     },
     /// `base × factorⁿ`.
     Exponential {
         /// The first delay.
+        #[serde(with = "words::time")]
         base: Duration,
         /// The growth per recovery, at least 1.
         factor: f64,
@@ -39,7 +48,8 @@ pub enum Kind {
 
 /// How a delay is spread, drawn over the capped delay d so that the cap is spread too. The formulas are those of
 /// Marc Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Jitter {
     /// d itself.
     None,
@@ -49,6 +59,22 @@ pub enum Jitter {
     Equal,
     /// Uniform in [first delay, 3 × previous delay], capped; the previous delay is taken without its jitter.
     Decorrelated,
+}
+
+impl Jitter {
+    /// Every jitter.
+    pub const ALL: [Self; 4] = [Self::None, Self::Full, Self::Equal, Self::Decorrelated];
+
+    /// The word in policy files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Full => "full",
+            Self::Equal => "equal",
+            Self::Decorrelated => "decorrelated",
+        }
+    }
 }
 
 impl Backoff {

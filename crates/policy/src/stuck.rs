@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use reclaimer_domain::decision::StuckSign;
 use reclaimer_domain::job::{Job, Status};
 use reclaimer_domain::name::{Command, QueueName};
-use reclaimer_domain::time::before;
+use reclaimer_domain::time::{after, before};
 
 /// How long a running job may stay silent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,5 +75,18 @@ impl StuckLimits {
         }
         let silent = |limit| job.updated_at <= before(now, limit);
         self.limit(job).is_some_and(silent).then_some(StuckSign::NoUpdate)
+    }
+    /// When the job will count as stuck if nothing more is heard of it; `None` = never.
+    #[must_use]
+    pub fn stuck_at(&self, job: &Job) -> Option<DateTime<Utc>> {
+        if job.status != Status::Running {
+            return None;
+        }
+        let lease = job.lease.as_ref().map(|lease| lease.expires_at);
+        if job.lease.as_ref().is_some_and(|lease| lease.excused) {
+            return lease;
+        }
+        let silence = self.limit(job).map(|limit| after(job.updated_at, limit));
+        [lease, job.deadline(), silence].into_iter().flatten().min()
     }
 }

@@ -118,6 +118,7 @@ impl Cycles {
             trigger: order.trigger,
             dry_run: order.dry_run,
             took: begun.monotonic.elapsed(),
+            policy: self.policy.hash(),
             more: rest.is_some() || waits_until.is_some(),
             failure: pages.as_ref().err(),
         });

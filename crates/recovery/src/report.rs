@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use reclaimer_domain::decision::Action;
+use reclaimer_domain::decision::{Action, PolicyHash};
 use reclaimer_domain::id::RunId;
 use reclaimer_domain::ports::{BrokenRow, Planned, StoreError};
 use reclaimer_domain::recovery::{DecisionReport, RecoveryType, RunReport, RunResult, Trigger};
@@ -35,6 +35,7 @@ pub(crate) struct Heading<'a> {
     pub(crate) trigger: Trigger,
     pub(crate) dry_run: bool,
     pub(crate) took: Duration,
+    pub(crate) policy: PolicyHash,
     pub(crate) more: bool,
     /// Why the cycle ended before its end, if so.
     pub(crate) failure: Option<&'a StoreError>,
@@ -101,6 +102,7 @@ impl Tally {
                 trigger: heading.trigger,
                 dry_run: heading.dry_run,
                 duration_ms: u64::try_from(heading.took.as_millis()).unwrap_or(u64::MAX),
+                policy_hash: Some(heading.policy),
                 more: heading.more,
                 decisions: self.decisions,
             },
@@ -136,6 +138,7 @@ mod tests {
             trigger: Trigger::Manual,
             dry_run,
             took: Duration::ZERO,
+            policy: "a1b2c3d4e5f6".parse().unwrap(),
             more: false,
             failure,
         })

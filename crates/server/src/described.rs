@@ -228,6 +228,9 @@ pub(crate) struct RecoveryResult {
     /// Whether nothing was changed, by request.
     dry_run: bool,
     duration_ms: u64,
+    /// The policy that decided; absent from reports of versions that did not keep it.
+    #[schema(nullable = false)]
+    policy_hash: Option<String>,
     /// Whether it stopped with work left, which the next cycle takes up.
     more: bool,
     /// Every decision, in order.
@@ -249,6 +252,12 @@ pub(crate) struct RecoveryDecision {
     /// When a job that is queued again may run.
     #[schema(nullable = false)]
     run_at: Option<DateTime<Utc>>,
+    /// The queue that a job goes into which changes it.
+    #[schema(nullable = false)]
+    queue: Option<String>,
+    /// The priority that a job gets which changes it.
+    #[schema(nullable = false)]
+    priority: Option<i8>,
     /// When a job that is not is looked at again.
     #[schema(nullable = false)]
     look_again_at: Option<DateTime<Utc>>,

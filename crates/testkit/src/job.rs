@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use reclaimer_domain::job::{Job, Lease, NewJob, Status};
+use reclaimer_domain::job::{Job, Lease, NewJob, Priority, Status};
 use reclaimer_domain::time::after;
 use serde_json::Value;
 
@@ -70,6 +70,38 @@ impl JobBuilder {
     #[must_use]
     pub fn not_retryable(mut self) -> Self {
         self.0.progress.insert("retryable".into(), false.into());
+        self
+    }
+
+    /// The type of its failure.
+    #[must_use]
+    pub fn error_type(mut self, kind: &str) -> Self {
+        self.0.progress.insert("errorType".into(), kind.into());
+        self
+    }
+
+    /// Its latest attempt ended then.
+    #[must_use]
+    pub fn finished_at(mut self, at: DateTime<Utc>) -> Self {
+        self.0.finished_at = Some(at);
+        self
+    }
+
+    /// Its latest attempt began then.
+    #[must_use]
+    pub fn started_at(mut self, at: DateTime<Utc>) -> Self {
+        self.0.started_at = Some(at);
+        self
+    }
+
+    /// From −20, the soonest, to 19.
+    ///
+    /// # Panics
+    /// With another number.
+    #[must_use]
+    #[expect(clippy::panic, reason = "a builder for tests: a bad number is a mistake in the test")]
+    pub fn priority(mut self, number: i64) -> Self {
+        self.0.priority = Priority::try_from(number).unwrap_or_else(|error| panic!("{error}"));
         self
     }
 

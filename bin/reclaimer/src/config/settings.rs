@@ -9,7 +9,7 @@ use reclaimer_domain::area::SpawnRules;
 use reclaimer_domain::name::{AreaKind, Command, ProviderId, QueueName};
 use reclaimer_domain::secret::Secret;
 use reclaimer_persistence::Durability;
-use reclaimer_policy::{Policy, StuckLimits, StuckOverride};
+use reclaimer_policy::{Defaults, Policy, StuckLimits, StuckOverride};
 use reclaimer_server::Address;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -256,7 +256,7 @@ pub(crate) struct Stuck {
 impl Default for Recovery {
     fn default() -> Self {
         let library = reclaimer_recovery::Config::default();
-        let policy = Policy::builtin();
+        let policy = Defaults::default();
         Self {
             enabled: library.enabled,
             startup_delay: library.startup_delay,
@@ -303,7 +303,11 @@ impl Recovery {
 
     /// The built-in policy with these limits.
     pub(crate) fn policy(&self) -> Policy {
-        Policy { poison_after: self.poison_after, max_recoveries: self.max_recoveries, ..Policy::builtin() }
+        Policy::builtin_with(Defaults {
+            poison_after: self.poison_after,
+            max_recoveries: self.max_recoveries,
+            ..Defaults::default()
+        })
     }
 }
 

@@ -421,12 +421,18 @@ impl Job {
         now: DateTime<Utc>,
     ) -> Result<HistoryEntry, IllegalTransition> {
         let from = self.status;
+        let mut detail = json!({ "policy": decision.policy });
         let kind = match &decision.action {
-            Action::Requeue { run_at, priority } => {
+            Action::Requeue { run_at, priority, queue } => {
                 let event = if from == Status::Running { StatusEvent::Reclaim } else { StatusEvent::Recover };
                 self.status = from.after(event)?;
                 self.run_at = *run_at;
                 self.priority = priority.unwrap_or(self.priority);
+                if let Some(queue) = queue.as_ref().filter(|queue| **queue != self.queue) {
+                    detail["fromQueue"] = self.queue.as_str().into();
+                    detail["toQueue"] = queue.as_str().into();
+                    self.queue.clone_from(queue);
+                }
                 self.recover_after = None;
                 if from == Status::Running { EventKind::Reclaimed } else { EventKind::Recovered }
             }
@@ -443,15 +449,16 @@ impl Job {
         entry.rule.clone_from(&decision.rule);
         entry.reason = Some(decision.reason.clone());
         if kind != EventKind::NotRecovered {
-            entry.detail = self.note_recovery(decision, from, now);
+            self.note_recovery(decision, from, &mut detail, now);
             self.updated_at = now;
             self.finished_at = if self.status == Status::Queued { None } else { Some(now) };
         }
+        entry.detail = Some(detail);
         Ok(entry)
     }
 
-    /// Takes the lease away, counts, and writes the recovery metadata of `progress`; answers the event's evidence.
-    fn note_recovery(&mut self, decision: &Decision, from: Status, now: DateTime<Utc>) -> Option<Value> {
+    /// Takes the lease away, counts, and writes the recovery metadata of `progress`, and the evidence into `detail`.
+    fn note_recovery(&mut self, decision: &Decision, from: Status, detail: &mut Value, now: DateTime<Utc>) {
         let lease = self.lease.take();
         let excused = lease.as_ref().is_some_and(|lease| lease.excused);
         let requeued = self.status == Status::Queued;
@@ -484,15 +491,13 @@ impl Job {
         } else {
             self.progress.insert("quarantineReason".into(), decision.reason.clone().into());
         }
-        lease.map(|lease| {
-            json!({
-                "lease": lease.token.fingerprint(),
-                "worker": lease.worker,
-                "sign": decision.sign.map(StuckSign::as_str),
-                "leaseLosses": self.lease_losses,
-                "charged": !excused,
-            })
-        })
+        if let Some(lease) = lease {
+            detail["lease"] = lease.token.fingerprint().into();
+            detail["worker"] = lease.worker.as_str().into();
+            detail["sign"] = decision.sign.map(StuckSign::as_str).into();
+            detail["leaseLosses"] = self.lease_losses.into();
+            detail["charged"] = (!excused).into();
+        }
     }
 }
 

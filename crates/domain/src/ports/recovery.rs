@@ -20,7 +20,8 @@ use crate::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger}
 /// - R3 `apply` applies each decision on its own, and only if the job still is as it was `Seen`; otherwise it answers
 ///   that the race was lost, and changes nothing.
 /// - R4 Between `begin` and `end` no other cycle begins in the same database, unless `hold_for` passed.
-/// - R5 The history says each reason for not recovering a job once, not once per cycle.
+/// - R5 The history says each reason for not recovering a job once, not once per cycle; what another policy decides is
+///   said again.
 #[async_trait]
 pub trait RecoveryStore: Send + Sync + std::fmt::Debug {
     /// Takes the one place for a cycle, for at most `hold_for`.

@@ -114,25 +114,26 @@ pub(crate) fn latest(conn: &mut SqliteConnection, job: &JobId) -> QueryResult<Ve
     Ok(rows.into_iter().rev().filter_map(read).collect())
 }
 
-/// Whether the job's last event says the same as this one already, its numbers aside. A stale report is no event of the
-/// job: it changed nothing.
+/// Whether the job's last event says the same as this one already, its numbers aside, by the same policy. A stale report
+/// is no event of the job: it changed nothing.
 pub(crate) fn repeats_last(
     conn: &mut SqliteConnection,
     job: &JobId,
     entry: &HistoryEntry,
 ) -> QueryResult<bool> {
-    let last: Option<(String, Option<String>, Option<String>)> = prepared!(
-        "SELECT kind, rule, reason FROM job_event WHERE job_id = ? AND kind <> ? ORDER BY id DESC LIMIT 1",
+    let last = prepared!(
+        "SELECT kind, rule, reason, detail FROM job_event WHERE job_id = ? AND kind <> ? ORDER BY id DESC LIMIT 1",
         job.as_str(),
         EventKind::StaleReport.as_str(),
     )
-    .rows::<(Text, Maybe, Maybe)>()
-    .first(conn)?;
+    .rows::<(Text, Maybe, Maybe, Maybe)>()
+    .first::<(String, Option<String>, Option<String>, Option<String>)>(conn)?;
     let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
-    Ok(last.is_some_and(|(kind, rule, reason)| {
+    Ok(last.is_some_and(|(kind, rule, reason, detail)| {
         kind == entry.kind.as_str()
             && rule.as_deref() == entry.rule.as_ref().map(RuleName::as_str)
             && reason.as_deref().map(words) == entry.reason.as_deref().map(words)
+            && detail == entry.detail.as_ref().map(ToString::to_string)
     }))
 }
 

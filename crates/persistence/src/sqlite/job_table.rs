@@ -115,12 +115,13 @@ impl Guard {
 /// Writes a changed job over the row it was read from, if that still is what the guard says; answers whether it was.
 pub(crate) fn update(conn: &mut SqliteConnection, guard: &Guard, job: &Job) -> QueryResult<bool> {
     let changed = prepared!(
-        "UPDATE job SET status = ?, priority = ?, progress = ?, resume_state = ?, attempt = ?, recoveries = ?, \
+        "UPDATE job SET status = ?, queue = ?, priority = ?, progress = ?, resume_state = ?, attempt = ?, recoveries = ?, \
          recover_after = ?, run_at = ?, worker_id = ?, lease_token = ?, lease_expires_at = ?, lease_excused = ?, \
          lease_epoch = ?, lease_losses = ?, ended_lease = ?, ended_as = ?, last_report = ?, updated_at = ?, \
          started_at = ?, finished_at = ? \
          WHERE id = ? AND status = ? AND lease_token IS ? AND lease_expires_at IS ?",
         job.status.as_str(),
+        job.queue.as_str(),
         i64::from(job.priority.get()),
         serde_json::to_string(&job.progress).unwrap_or_else(|_| "{}".to_owned()),
         job.resume_state.as_ref().map(ToString::to_string),

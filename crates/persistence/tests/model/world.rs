@@ -317,7 +317,7 @@ impl World {
         let after = |seconds| self.now + TimeDelta::seconds(seconds);
         let (action, reason) = match verdict {
             Verdict::Requeue { delay } => {
-                (Action::Requeue { run_at: after(delay), priority: None }, "again".to_owned())
+                (Action::Requeue { run_at: after(delay), priority: None, queue: None }, "again".to_owned())
             }
             Verdict::Quarantine => (Action::Quarantine, "hopeless".to_owned()),
             Verdict::Leave { reason, rest } => (
@@ -325,7 +325,8 @@ impl World {
                 if reason == 0 { "so" } else { "otherwise" }.to_owned(),
             ),
         };
-        let decision = Decision { action, rule: None, reason, sign: None };
+        let decision =
+            Decision { action, rule: None, reason, sign: None, policy: "a1b2c3d4e5f6".parse().unwrap() };
         let planned = vec![Planned { job: id.clone(), seen: seen.clone(), decision }];
         let answer = self.store.apply("run".parse().unwrap(), planned, self.now).await.unwrap().remove(0);
         let now = self.now;

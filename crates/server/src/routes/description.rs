@@ -259,8 +259,9 @@ mod tests {
             "result": {
                 "recoveredJobs": 1, "failedRecoveries": 0, "skippedJobs": 0, "errors": [], "quarantinedJobs": 0,
                 "runId": "R", "trigger": "manual", "dryRun": false, "durationMs": 1, "more": false,
+                "policyHash": "a1b2c3d4e5f6",
                 "decisions": [{ "jobId": "J", "action": "requeue", "rule": "r", "reason": "w", "runAt": at,
-                    "lookAgainAt": at }],
+                    "queue": "q", "priority": 1, "lookAgainAt": at }],
             },
         }))
         .unwrap();

@@ -73,6 +73,7 @@ pub async fn a_retry_begins_anew(rig: &dyn Rig) {
         rule: None,
         reason: "no rule".to_owned(),
         sign: None,
+        policy: text("a1b2c3d4e5f6"),
     };
     let planned = vec![store.plan(&job, leave).await];
     store.apply(text("run"), planned, at(1)).await.unwrap();
@@ -95,7 +96,7 @@ pub async fn only_named_counters_begin_again(rig: &dyn Rig) {
             // Lost and recovered once; then it fails, or is set aside as lost again.
             let name = format!("job-{number}-{}", action.whom().replace(' ', "-"));
             let job = store.add_running(&name, order("X"), "w", &format!("{name}-1")).await;
-            decide(&*store, &job, Action::Requeue { run_at: at(1), priority: None }).await;
+            decide(&*store, &job, Action::Requeue { run_at: at(1), priority: None, queue: None }).await;
             store.take("w", &format!("{name}-2"), at(2)).await;
             if action == AdminAction::Retry(reset) {
                 store.tell(report(&job, &format!("{name}-2"), failure("it broke")), at(3)).await;
@@ -124,7 +125,13 @@ pub async fn only_named_counters_begin_again(rig: &dyn Rig) {
 }
 
 async fn decide(store: &dyn Store, job: &JobId, action: Action) {
-    let decision = Decision { action, rule: None, reason: "it is lost".to_owned(), sign: None };
+    let decision = Decision {
+        action,
+        rule: None,
+        reason: "it is lost".to_owned(),
+        sign: None,
+        policy: text("a1b2c3d4e5f6"),
+    };
     let planned = vec![store.plan(job, decision).await];
     store.apply(text("run"), planned, at(1)).await.unwrap();
 }

@@ -105,8 +105,14 @@ pub async fn recovered_jobs_are_told_of(rig: &dyn Rig) {
     let other = store.add_in(Status::Failed, "b", order("X")).await;
     let running = store.add_in(Status::Running, "c", order("X")).await;
     rig.arrivals().await;
-    let decision = |action| Decision { action, rule: None, reason: "r".to_owned(), sign: None };
-    let requeue = |run_at| decision(Action::Requeue { run_at, priority: None });
+    let decision = |action| Decision {
+        action,
+        rule: None,
+        reason: "r".to_owned(),
+        sign: None,
+        policy: text("a1b2c3d4e5f6"),
+    };
+    let requeue = |run_at| decision(Action::Requeue { run_at, priority: None, queue: None });
     let planned = vec![
         store.plan(&failed, requeue(at(20))).await,
         store.plan(&other, decision(Action::Leave { until: at(90) })).await,

@@ -86,8 +86,13 @@ pub async fn a_job_that_rests_is_left_out(rig: &dyn Rig) {
     let store = rig.store();
     let failed = store.add_in(Status::Failed, "a", order("X")).await;
     let running = store.add_in(Status::Running, "b", order("X")).await;
-    let decision =
-        |until| Decision { action: Action::Leave { until }, rule: None, reason: "r".to_owned(), sign: None };
+    let decision = |until| Decision {
+        action: Action::Leave { until },
+        rule: None,
+        reason: "r".to_owned(),
+        sign: None,
+        policy: text("a1b2c3d4e5f6"),
+    };
     let planned =
         vec![store.plan(&failed, decision(at(4_000))).await, store.plan(&running, decision(at(5_000))).await];
     store.apply(text("run"), planned, at(100)).await.unwrap();

@@ -30,6 +30,7 @@ fn record(literal: &str, trigger: Trigger) -> RunRecord {
             trigger,
             dry_run: false,
             duration_ms: 12,
+            policy_hash: Some(text("a1b2c3d4e5f6")),
             more: true,
             decisions: vec![],
         },

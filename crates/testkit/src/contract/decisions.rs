@@ -5,7 +5,7 @@ use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::report::Outcome as Ended;
 use reclaimer_domain::job::{Job, NewJob, Priority, Reset, Status};
-use reclaimer_domain::ports::{AdminAction, Flow, Outcome, Planned, Refused, ReportAnswer, Seen};
+use reclaimer_domain::ports::{AdminAction, Claim, Flow, Outcome, Planned, Refused, ReportAnswer, Seen};
 use reclaimer_domain::time::after;
 
 use super::ask::{LEASE, at, claim, failure, id, kinds, order, report};
@@ -14,11 +14,17 @@ use crate::account::text;
 use crate::noon;
 
 fn decision(action: Action, reason: &str) -> Decision {
-    Decision { action, rule: Some(text("rule")), reason: reason.to_owned(), sign: None }
+    Decision {
+        action,
+        rule: Some(text("rule")),
+        reason: reason.to_owned(),
+        sign: None,
+        policy: text("a1b2c3d4e5f6"),
+    }
 }
 
 fn requeue() -> Decision {
-    decision(Action::Requeue { run_at: at(200), priority: None }, "it may work now")
+    decision(Action::Requeue { run_at: at(200), priority: None, queue: None }, "it may work now")
 }
 
 fn leave(reason: &str) -> Decision {
@@ -35,10 +41,12 @@ async fn decide(store: &dyn Store, job: &JobId, decision: Decision, seconds: i64
 pub async fn a_failed_job_is_queued_again(rig: &dyn Rig) {
     let store = rig.store();
     let job = store.add_in(Status::Failed, "job", order("X")).await;
-    let sooner = Action::Requeue { run_at: at(200), priority: Some(Priority::try_from(-5).unwrap()) };
+    let priority = Some(Priority::try_from(-5).unwrap());
+    let sooner = Action::Requeue { run_at: at(200), priority, queue: None };
     assert_eq!(decide(&*store, &job, decision(sooner, "it may work now"), 100).await, Outcome::Applied);
     let found = store.read(&job).await;
     assert_eq!((found.status, found.run_at, found.priority.get()), (Status::Queued, at(200), -5));
+    assert_eq!(found.queue.as_str(), "default");
     assert_eq!((found.recoveries, found.recover_after, found.updated_at), (1, None, at(100)));
     assert_eq!(found.progress["recoveryRule"], "rule");
     assert_eq!(found.progress["previousError"], "it broke");
@@ -49,6 +57,20 @@ pub async fn a_failed_job_is_queued_again(rig: &dyn Rig) {
     );
     assert_eq!((last.actor, last.rule), (Actor::Recovery(text("run")), Some(text("rule"))));
     assert_eq!(last.reason.as_deref(), Some("it may work now"));
+    assert_eq!(last.detail.unwrap()["policy"], "a1b2c3d4e5f6");
+}
+
+/// R3: a decision can put a job into another queue; workers of that one get it, and the history says where it was.
+pub async fn a_decision_can_choose_the_queue(rig: &dyn Rig) {
+    let store = rig.store();
+    let job = store.add_in(Status::Failed, "job", order("X")).await;
+    let elsewhere = Action::Requeue { run_at: at(100), priority: None, queue: Some(text("big-memory")) };
+    assert_eq!(decide(&*store, &job, decision(elsewhere, "it needs more"), 100).await, Outcome::Applied);
+    let last = store.history(&job).await.pop().unwrap().entry.detail.unwrap();
+    assert_eq!((&last["fromQueue"], &last["toQueue"]), (&"default".into(), &"big-memory".into()));
+    let of = |queue| Claim { queue: Some(text(queue)), now: at(100), ..claim("w", &["next"]) };
+    assert!(store.claimed_ids(of("default")).await.is_empty());
+    assert_eq!(store.claimed_ids(of("big-memory")).await, ["job"]);
 }
 
 /// R3: a stuck job is taken from its holder and queued again; the loss is charged and on record.
@@ -229,26 +251,27 @@ pub async fn a_reason_is_said_once(rig: &dyn Rig) {
     assert_eq!(entry.reason.as_deref(), Some("recovered 100 times already"));
 }
 
-/// R5: another reason, another rule, and the same reason after the job has run again, are news.
+/// R5: another reason, another rule, another policy, and the same reason after the job has run again, are news.
 pub async fn another_reason_is_said(rig: &dyn Rig) {
     let store = rig.store();
     let job = store.add_in(Status::Failed, "job", order("X")).await;
     let unmet = Unmet::Requirement(Requirement::AccountValid);
     let skip = decision(Action::Skip { unmet, until: at(900) }, "no token");
     let other_rule = Decision { rule: Some(text("other")), ..skip.clone() };
-    for decision in [leave("no rule"), skip, other_rule.clone()] {
+    let other_policy = Decision { policy: text("ffffffffffff"), ..other_rule.clone() };
+    for decision in [leave("no rule"), skip, other_rule, other_policy.clone()] {
         decide(&*store, &job, decision, 100).await;
     }
     let said = async || {
         let history = store.history(&job).await;
         history.into_iter().filter(|event| event.entry.kind == EventKind::NotRecovered).count()
     };
-    assert_eq!(said().await, 3);
+    assert_eq!(said().await, 4);
     store.administered(&job, AdminAction::Retry(Reset::ALL), at(200)).await;
     store.take("w", "second", at(200)).await;
     store.tell(report(&job, "second", failure("it broke")), at(201)).await;
-    decide(&*store, &job, other_rule, 300).await;
-    assert_eq!(said().await, 4);
+    decide(&*store, &job, other_policy, 300).await;
+    assert_eq!(said().await, 5);
 }
 
 /// R5: a stale report in between is no reason to say the same again.

@@ -149,10 +149,11 @@ pub async fn a_taken_lease_is_told_of(rig: &dyn Rig) {
     let waits = store.add("d", order("X")).await;
     rig.taken().await;
     let decision = Decision {
-        action: Action::Requeue { run_at: at(100), priority: None },
+        action: Action::Requeue { run_at: at(100), priority: None, queue: None },
         rule: None,
         reason: "lost".into(),
         sign: Some(StuckSign::LeaseExpired),
+        policy: text("a1b2c3d4e5f6"),
     };
     let planned = store.plan(&lost, decision).await;
     store.apply(text("run"), vec![planned], at(100)).await.unwrap();

@@ -28,10 +28,11 @@ fn ended(status: Status) -> ReportAnswer {
 /// Recovery takes the job from its holder, as when its lease had run out, and `other` claims it at once.
 async fn passes_to(store: &dyn Store, job: &JobId, other: &str, lease: &str) {
     let decision = Decision {
-        action: Action::Requeue { run_at: at(100), priority: None },
+        action: Action::Requeue { run_at: at(100), priority: None, queue: None },
         rule: Some(text("stuck")),
         reason: "its lease ran out".to_owned(),
         sign: None,
+        policy: text("a1b2c3d4e5f6"),
     };
     let planned = vec![store.plan(job, decision).await];
     store.apply(text("run"), planned, at(100)).await.unwrap();

@@ -144,6 +144,7 @@ macro_rules! store_contract {
             }
             decisions {
                 a_failed_job_is_queued_again
+                a_decision_can_choose_the_queue
                 a_stuck_job_is_taken_back
                 a_loss_within_a_grace_is_not_charged
                 a_decision_can_quarantine
