@@ -12,6 +12,7 @@ mod crash;
 mod demo;
 mod examples;
 mod fencing;
+mod in_order;
 mod life;
 mod link;
 mod privacy;

@@ -253,11 +253,17 @@ impl Server {
         Ok(self.admin(Method::GET, &format!("/api/jobs/{id}"), None).await?.expect(200))
     }
 
-    /// The kinds of a job's events, oldest first.
+    /// A job's events, oldest first.
     pub(crate) async fn events(&self, id: &str) -> Result<Vec<Value>> {
         let path = format!("/api/jobs/{id}/events?limit=500");
         let body = self.admin(Method::GET, &path, None).await?.expect(200);
         Ok(body["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// The kinds of a job's events, oldest first.
+    pub(crate) async fn kinds(&self, job: &str) -> Result<Vec<String>> {
+        let events = self.events(job).await?;
+        Ok(events.iter().filter_map(|event| Some(event["kind"].as_str()?.to_owned())).collect())
     }
 
     /// Runs a recovery cycle.

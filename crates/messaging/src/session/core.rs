@@ -88,8 +88,9 @@ pub(crate) struct Core {
     held: HashMap<LeaseToken, Held>,
     /// How often jobs were asked for.
     requests: u64,
-    /// How many jobs were asked for and not yet answered.
+    /// How many jobs were asked for and not yet answered, and by how many requests.
     asking: u32,
+    unanswered: usize,
     /// What came to `held` and went from it since the last look.
     gained: Vec<LeaseToken>,
     lost: Vec<LeaseToken>,
@@ -128,6 +129,7 @@ impl Core {
             held: HashMap::new(),
             requests: 0,
             asking: 0,
+            unanswered: 0,
             gained: Vec::new(),
             lost: Vec::new(),
             refreshes: Refreshes::default(),
@@ -272,11 +274,10 @@ impl Core {
             },
             Inbound::Leaving { reason } => {
                 self.leaving = true;
-                let leases: Vec<LeaseToken> = self.held.keys().cloned().collect();
-                self.forget(&leases);
+                self.stop_claiming();
                 let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
                 let reason = format!("worker {} left in order{reason}", self.worker);
-                if leases.is_empty() { Vec::new() } else { vec![Effect::Release { leases, reason }] }
+                vec![Effect::StopClaiming, Effect::Leave { reason }]
             }
         }
     }
@@ -318,7 +319,23 @@ impl Core {
         let queue = queue.or_else(|| self.settings.queue.clone());
         let worker = worker.unwrap_or_else(|| self.worker.clone());
         self.asking = self.asking.saturating_add(limit);
+        self.unanswered += 1;
         Effect::Claim { request_id, want: Want { worker, queue, commands, limit, wait } }
+    }
+
+    /// Forgets the requests for jobs that wait; answers how many they are.
+    fn stop_claiming(&mut self) -> usize {
+        self.asking = 0;
+        std::mem::take(&mut self.unanswered)
+    }
+
+    /// Has the worker take no more jobs, not even those that it asked for before.
+    fn pause(&mut self, told: Outbound) -> Vec<Effect> {
+        self.paused = true;
+        let unanswered = self.stop_claiming();
+        let mut effects = vec![Effect::StopClaiming, Effect::Send(told)];
+        effects.extend((0..unanswered).map(|_| Effect::Send(Outbound::Jobs(Vec::new()))));
+        effects
     }
 
     fn report(&mut self, mut report: Value) -> Vec<Effect> {
@@ -363,12 +380,12 @@ impl Core {
     pub(crate) fn done(&mut self, done: Done) -> Vec<Effect> {
         match done {
             Done::Claimed { limit, outcome: Ok(jobs), .. } => {
-                self.asking = self.asking.saturating_sub(limit);
+                self.answered(limit);
                 self.hold(&jobs);
                 vec![Effect::Send(Outbound::Jobs(jobs))]
             }
             Done::Claimed { request_id, limit, outcome: Err(error) } => {
-                self.asking = self.asking.saturating_sub(limit);
+                self.answered(limit);
                 vec![Effect::Send(Outbound::JobsError(jobs_error(request_id, &error)))]
             }
             Done::Took(Ok(Some(job))) => {
@@ -388,7 +405,18 @@ impl Core {
                 }
                 Vec::new()
             }
+            Done::Left { reason } => {
+                let leases: Vec<LeaseToken> = self.held.keys().cloned().collect();
+                self.forget(&leases);
+                if leases.is_empty() { Vec::new() } else { vec![Effect::Release { leases, reason }] }
+            }
         }
+    }
+
+    /// A request for so many jobs is answered.
+    fn answered(&mut self, limit: u32) {
+        self.asking = self.asking.saturating_sub(limit);
+        self.unanswered = self.unanswered.saturating_sub(1);
     }
 
     fn hold(&mut self, jobs: &[JobOnTheWire]) {
@@ -480,23 +508,17 @@ impl Core {
     /// Somebody else asks for something.
     pub(crate) fn command(&mut self, command: Command) -> Vec<Effect> {
         match command {
-            Command::Pause if !self.paused => {
-                self.paused = true;
-                vec![Effect::Send(Outbound::Pause)]
-            }
+            Command::Pause if !self.paused => self.pause(Outbound::Pause),
             Command::Resume if self.paused => {
                 self.paused = false;
                 vec![Effect::Send(Outbound::Resume)]
             }
             Command::Pause | Command::Resume => Vec::new(),
-            Command::Finish { reason } => {
-                self.paused = true;
-                // An older worker does not know the word; that it gets no more jobs it understands.
-                vec![Effect::Send(match self.registration {
-                    Some(_) => Outbound::Shutdown { reason },
-                    None => Outbound::Pause,
-                })]
-            }
+            // An older worker does not know the word; that it gets no more jobs it understands.
+            Command::Finish { reason } => self.pause(match self.registration {
+                Some(_) => Outbound::Shutdown { reason },
+                None => Outbound::Pause,
+            }),
             // It stays queued, for whoever takes it.
             Command::Offer(_) if self.paused || self.leaving => Vec::new(),
             Command::Offer(job) => vec![Effect::Take(job)],

@@ -25,6 +25,8 @@ pub(crate) enum Effect {
     },
     /// Lease one very job; answered by [`Done::Took`].
     Take(JobId),
+    /// Give up every [`Effect::Claim`] and [`Effect::Take`] that is not answered; none will be.
+    StopClaiming,
     /// Apply a report; answered by [`Done::Reported`], in the order of the reports.
     Report {
         /// The report.
@@ -40,6 +42,11 @@ pub(crate) enum Effect {
     Reattach(Vec<LeaseToken>),
     /// See what the peer's process holds from before; answered by [`Done::Adopted`].
     Adopt(WorkerId),
+    /// The worker leaves: answered by [`Done::Left`], when all that it reported before is applied.
+    Leave {
+        /// Why.
+        reason: String,
+    },
     /// Give leases back, at nobody's cost.
     Release {
         /// Which.
@@ -91,6 +98,9 @@ pub(crate) enum Done {
         outcome: Result<Renewed, StoreError>,
     },
     Adopted(Vec<(JobId, LeaseToken)>),
+    Left {
+        reason: String,
+    },
     /// Nothing to say about it.
     Nothing,
 }

@@ -161,7 +161,7 @@ struct Session {
     outbox: Outbox,
     context: Arc<Context>,
     seat: Seat,
-    /// Reports, in their order.
+    /// Reports, and what else decides which leases are held: done with in the order in which it was said.
     reports: FuturesOrdered<Pending>,
     /// Requests for jobs; given up with the session.
     claims: FuturesUnordered<Pending>,
@@ -278,6 +278,8 @@ impl Session {
                         Done::Took(context.provisioning.take(job, worker).await.map(|job| job.map(Box::new)))
                     }));
                 }
+                // What they got is handed back.
+                Effect::StopClaiming => self.claims.clear(),
                 Effect::Report { report, subject } => self.reports.push_back(Box::pin(async move {
                     let held = match &report.holder {
                         Holder::Lease(token) => Some(token.clone()),
@@ -292,14 +294,17 @@ impl Session {
                 Effect::Keep(leases) => self
                     .others
                     .push(Box::pin(async move { Done::Kept(context.provisioning.keep(leases).await) })),
-                Effect::Reattach(asked) => self.others.push(Box::pin(async move {
+                Effect::Reattach(asked) => self.reports.push_back(Box::pin(async move {
                     let outcome = context.provisioning.keep(asked.clone()).await;
                     Done::Reattached { asked, outcome }
                 })),
-                Effect::Adopt(worker) => self.others.push(Box::pin(async move {
+                Effect::Adopt(worker) => self.reports.push_back(Box::pin(async move {
                     let held = context.provisioning.held_by(&worker).await.unwrap_or_default();
                     Done::Adopted(held.into_iter().map(|(job, lease)| (job, lease.token)).collect())
                 })),
+                Effect::Leave { reason } => {
+                    self.reports.push_back(Box::pin(async move { Done::Left { reason } }));
+                }
                 Effect::Release { leases, reason } => self.release(leases, reason),
                 Effect::Abandon(leases) => {
                     let (link, worker_id, count) = (&self.context.link, self.core.worker(), leases.len());
@@ -406,8 +411,12 @@ impl Session {
         // Requests for jobs that are given up hand back what they get.
         self.claims.clear();
         while let Some(done) = self.reports.next().await {
-            // Answers of a session that ends are for its bookkeeping alone.
-            let _ = self.core.done(done);
+            // Answers of a session that ends are for its bookkeeping alone; what is given back goes back.
+            for effect in self.core.done(done) {
+                if let Effect::Release { leases, reason } = effect {
+                    self.release(leases, reason);
+                }
+            }
         }
         let (outbox, _closed) = super::outbox::outbox();
         drop(std::mem::replace(&mut self.outbox, outbox));

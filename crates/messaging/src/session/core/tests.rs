@@ -195,7 +195,14 @@ fn nobody_gets_more_than_he_can_run() {
 #[test]
 fn who_is_paused_gets_nothing() {
     let mut rig = Rig::new();
-    assert!(matches!(sent(&rig.core.command(Command::Pause)), Outbound::Pause));
+    rig.hear(Inbound::JobRequest(JobRequest::default()));
+    let effects = rig.core.command(Command::Pause);
+    let [Effect::StopClaiming, Effect::Send(Outbound::Pause), Effect::Send(Outbound::Jobs(jobs))] =
+        &effects[..]
+    else {
+        panic!("{effects:?}")
+    };
+    assert!(jobs.is_empty(), "what it asked for before is answered");
     assert!(rig.core.command(Command::Pause).is_empty());
     assert!(
         matches!(sent(&rig.hear(Inbound::JobRequest(JobRequest::default()))), Outbound::Jobs(jobs) if jobs.is_empty())
@@ -232,13 +239,18 @@ fn who_is_asked_to_finish_keeps_what_it_holds_and_gets_no_more() {
     let finish = || Command::Finish { reason: "a new version".to_owned() };
     let mut rig = Rig::registered();
     rig.holds("J", "1");
-    assert!(
-        matches!(sent(&rig.core.command(finish())), Outbound::Shutdown { reason } if reason == "a new version")
-    );
+    let effects = rig.core.command(finish());
+    let [Effect::StopClaiming, Effect::Send(Outbound::Shutdown { reason })] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(reason, "a new version");
     assert!(rig.core.command(Command::Offer("K".parse().unwrap())).is_empty());
     assert_eq!(rig.held(), ["1"]);
     let mut older = Rig::new();
-    assert!(matches!(sent(&older.core.command(finish())), Outbound::Pause));
+    assert!(matches!(
+        &older.core.command(finish())[..],
+        [Effect::StopClaiming, Effect::Send(Outbound::Pause)]
+    ));
 }
 
 #[test]
@@ -364,6 +376,9 @@ fn who_leaves_in_order_gives_its_jobs_back() {
     let mut rig = Rig::new();
     rig.holds("J", "1");
     let effects = rig.hear(Inbound::Leaving { reason: Some("SIGTERM".into()) });
+    let [Effect::StopClaiming, Effect::Leave { reason }] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(rig.held(), ["1"], "what it reported before comes first");
+    let effects = rig.core.done(Done::Left { reason: reason.clone() });
     let [Effect::Release { leases, reason }] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!((leases, reason.as_str()), (&vec![lease("1")], "worker link:7 left in order: SIGTERM"));
     assert!(rig.held().is_empty());
