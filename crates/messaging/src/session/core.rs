@@ -94,6 +94,8 @@ pub(crate) struct Core {
     /// What came to `held` and went from it since the last look.
     gained: Vec<LeaseToken>,
     lost: Vec<LeaseToken>,
+    /// What could not be found out about leases from before the connection; tried again when the worker is heard next.
+    unsettled: Vec<Effect>,
     refreshes: Refreshes,
     status: Option<Value>,
     counters: Counters,
@@ -132,6 +134,7 @@ impl Core {
             unanswered: 0,
             gained: Vec::new(),
             lost: Vec::new(),
+            unsettled: Vec::new(),
             refreshes: Refreshes::default(),
             status: None,
             counters: Counters::default(),
@@ -243,7 +246,7 @@ impl Core {
         };
         self.counters.messages += 1;
         self.proven = true;
-        let mut effects = Vec::new();
+        let mut effects = std::mem::take(&mut self.unsettled);
         if now.duration_since(self.renewed_at) >= self.settings.renew_every && !self.held.is_empty() {
             self.renewed_at = now;
             effects.push(Effect::Keep(self.held.keys().cloned().collect()));
@@ -398,11 +401,14 @@ impl Core {
             Done::Kept(Ok(renewed)) => self.kept(renewed),
             // The store is away: the leases get a grace for that when it is back.
             Done::Kept(Err(_)) => Vec::new(),
-            Done::Reattached { asked, outcome } => self.reattached(asked, outcome),
-            Done::Adopted(held) => {
-                for (job, token) in held {
-                    self.take_hold(token, job);
-                }
+            Done::Reattached { asked, outcome: Ok(renewed) } => self.reattached(asked, &renewed),
+            Done::Reattached { asked, outcome: Err(_) } => {
+                self.unsettled.push(Effect::Reattach(asked));
+                Vec::new()
+            }
+            Done::Adopted { outcome: Ok(held), .. } => self.take_over(held),
+            Done::Adopted { worker, outcome: Err(_) } => {
+                self.unsettled.push(Effect::Adopt(worker));
                 Vec::new()
             }
             Done::Left { reason } => {
@@ -468,14 +474,17 @@ impl Core {
         effects
     }
 
-    fn reattached(&mut self, asked: Vec<LeaseToken>, outcome: Result<Renewed, StoreError>) -> Vec<Effect> {
-        let Ok(Renewed { renewed, .. }) = outcome else {
-            // It will have to name them again; until then they live on what they have.
-            return asked.into_iter().map(|lease| Effect::Send(Outbound::NotReattached { lease })).collect();
-        };
+    fn take_over(&mut self, held: Vec<(JobId, LeaseToken)>) -> Vec<Effect> {
+        for (job, token) in held {
+            self.take_hold(token, job);
+        }
+        Vec::new()
+    }
+
+    fn reattached(&mut self, asked: Vec<LeaseToken>, renewed: &Renewed) -> Vec<Effect> {
         let mut effects = Vec::new();
         for lease in asked {
-            let found = renewed.iter().find(|(_, held)| held.token == lease);
+            let found = renewed.renewed.iter().find(|(_, held)| held.token == lease);
             effects.push(Effect::Send(match found {
                 Some((job, held)) => {
                     self.take_hold(lease.clone(), job.clone());
@@ -522,7 +531,7 @@ impl Core {
             // It stays queued, for whoever takes it.
             Command::Offer(_) if self.paused || self.leaving => Vec::new(),
             Command::Offer(job) => vec![Effect::Take(job)],
-            Command::Inherit(held) => self.done(Done::Adopted(held)),
+            Command::Inherit(held) => self.take_over(held),
             Command::Taken { job, token, why } => self.taken(job, token, why),
         }
     }

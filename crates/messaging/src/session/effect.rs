@@ -97,7 +97,10 @@ pub(crate) enum Done {
         asked: Vec<LeaseToken>,
         outcome: Result<Renewed, StoreError>,
     },
-    Adopted(Vec<(JobId, LeaseToken)>),
+    Adopted {
+        worker: WorkerId,
+        outcome: Result<Vec<(JobId, LeaseToken)>, StoreError>,
+    },
     Left {
         reason: String,
     },

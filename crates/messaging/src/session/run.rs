@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
 use reclaimer_domain::history::Actor;
-use reclaimer_domain::job::LeaseToken;
 use reclaimer_domain::job::report::Holder;
+use reclaimer_domain::job::{Lease, LeaseToken};
 use reclaimer_domain::name::WorkerId;
 use reclaimer_domain::ports::Clock;
 use reclaimer_domain::time::before;
@@ -299,8 +299,10 @@ impl Session {
                     Done::Reattached { asked, outcome }
                 })),
                 Effect::Adopt(worker) => self.reports.push_back(Box::pin(async move {
-                    let held = context.provisioning.held_by(&worker).await.unwrap_or_default();
-                    Done::Adopted(held.into_iter().map(|(job, lease)| (job, lease.token)).collect())
+                    let held = context.provisioning.held_by(&worker).await;
+                    let tokens =
+                        |held: Vec<_>| held.into_iter().map(|(job, lease): (_, Lease)| (job, lease.token));
+                    Done::Adopted { worker, outcome: held.map(|held| tokens(held).collect()) }
                 })),
                 Effect::Leave { reason } => {
                     self.reports.push_back(Box::pin(async move { Done::Left { reason } }));

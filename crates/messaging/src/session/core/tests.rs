@@ -364,6 +364,25 @@ fn leases_from_before_the_connection_are_held_again_or_lost() {
 }
 
 #[test]
+fn what_cannot_be_found_out_about_leases_from_before_is_asked_again_and_not_called_lost() {
+    let mut rig = Rig::new();
+    let away = || StoreError::Unavailable { reason: "gone".into(), source: None };
+    for _ in 0..2 {
+        let done = Done::Adopted { worker: "link:7".parse().unwrap(), outcome: Err(away()) };
+        assert!(rig.core.done(done).is_empty());
+        assert!(rig.core.done(Done::Reattached { asked: vec![lease("1")], outcome: Err(away()) }).is_empty());
+        let effects = rig.hear(Inbound::Heartbeat);
+        assert!(
+            matches!(&effects[..], [Effect::Adopt(_), Effect::Reattach(asked)] if *asked == [lease("1")])
+        );
+        assert!(rig.hear(Inbound::Heartbeat).is_empty(), "one attempt at a time");
+    }
+    let found = vec![("J".parse().unwrap(), lease("2"))];
+    rig.core.done(Done::Adopted { worker: "link:7".parse().unwrap(), outcome: Ok(found) });
+    assert_eq!(rig.held(), ["2"]);
+}
+
+#[test]
 fn a_second_connection_takes_over_what_the_first_held() {
     let mut rig = Rig::new();
     assert!(rig.core.command(Command::Inherit(vec![("J".parse().unwrap(), lease("1"))])).is_empty());
