@@ -230,11 +230,11 @@ impl Seat {
 
     /// Hands what this connection holds to another one of the same process; answers what is left: all of it when there is
     /// no other, and nothing that another connection has taken over already.
-    pub(crate) fn hand_over(&self, held: Vec<(JobId, LeaseToken)>) -> Vec<(JobId, LeaseToken)> {
+    pub(crate) fn hand_over(&self, held: Vec<LeaseToken>) -> Vec<LeaseToken> {
         let inner = self.roster.inner();
         let own: Vec<_> =
-            held.into_iter().filter(|(_, token)| inner.leases.get(token) == Some(&self.number)).collect();
-        let Some(this) = inner.sessions.get(&self.number) else { return own };
+            held.into_iter().filter(|token| inner.leases.get(token) == Some(&self.number)).collect();
+        let Some(this) = inner.sessions.get(&self.number).filter(|_| !own.is_empty()) else { return own };
         let other = inner.sessions.iter().find(|(number, session)| {
             **number != self.number
                 && session.view.link == this.view.link
@@ -312,14 +312,15 @@ mod tests {
         let of_process = |pid| SessionView { pid: Some(pid), ..view("w") };
         let (first, _commands) = roster.enter(of_process(7));
         // Another process may call itself the same.
-        let (_stranger, _none) = roster.enter(of_process(8));
-        let held = vec![("J".parse().unwrap(), lease("1")), ("K".parse().unwrap(), lease("2"))];
-        first.holds(vec![lease("1"), lease("2")], &[]);
+        let (_stranger, mut hears) = roster.enter(of_process(8));
+        let held = vec![lease("1"), lease("2")];
+        first.holds(held.clone(), &[]);
         assert_eq!(first.hand_over(held.clone()), held, "nobody else is there");
+        assert!(hears.try_recv().is_err());
         let (second, mut commands) = roster.enter(of_process(7));
         second.holds(vec![lease("2")], &[]);
         assert_eq!(first.hand_over(held), [], "one was taken over already, the other is handed over");
-        assert!(matches!(commands.try_recv(), Ok(Command::Inherit(own)) if own.len() == 1));
+        assert!(matches!(commands.try_recv(), Ok(Command::Inherit(own)) if own == [lease("1")]));
     }
 
     #[test]

@@ -406,9 +406,24 @@ impl Core {
                 self.unsettled.push(Effect::Reattach(asked));
                 Vec::new()
             }
-            Done::Adopted { outcome: Ok(held), .. } => self.take_over(held),
+            Done::Adopted { outcome: Ok(held), .. } => {
+                for (job, token) in held {
+                    self.take_hold(token, job);
+                }
+                Vec::new()
+            }
             Done::Adopted { worker, outcome: Err(_) } => {
                 self.unsettled.push(Effect::Adopt(worker));
+                Vec::new()
+            }
+            Done::TookOver { outcome: Ok(Renewed { renewed, .. }), .. } => {
+                for (job, lease) in renewed {
+                    self.take_hold(lease.token, job);
+                }
+                Vec::new()
+            }
+            Done::TookOver { asked, outcome: Err(_) } => {
+                self.unsettled.push(Effect::TakeOver(asked));
                 Vec::new()
             }
             Done::Left { reason } => {
@@ -474,13 +489,6 @@ impl Core {
         effects
     }
 
-    fn take_over(&mut self, held: Vec<(JobId, LeaseToken)>) -> Vec<Effect> {
-        for (job, token) in held {
-            self.take_hold(token, job);
-        }
-        Vec::new()
-    }
-
     fn reattached(&mut self, asked: Vec<LeaseToken>, renewed: &Renewed) -> Vec<Effect> {
         let mut effects = Vec::new();
         for lease in asked {
@@ -531,7 +539,8 @@ impl Core {
             // It stays queued, for whoever takes it.
             Command::Offer(_) if self.paused || self.leaving => Vec::new(),
             Command::Offer(job) => vec![Effect::Take(job)],
-            Command::Inherit(held) => self.take_over(held),
+            // Some may have been reported on here already.
+            Command::Inherit(leases) => vec![Effect::TakeOver(leases)],
             Command::Taken { job, token, why } => self.taken(job, token, why),
         }
     }

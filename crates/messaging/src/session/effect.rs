@@ -36,6 +36,9 @@ pub(crate) enum Effect {
     },
     /// Get credentials; answered by [`Done::Refreshed`].
     Refresh(RefreshRequest),
+    /// See which of these leases, held until now by another connection of the worker, still hold; answered by
+    /// [`Done::TookOver`].
+    TakeOver(Vec<LeaseToken>),
     /// Renew leases because their worker lives; answered by [`Done::Kept`].
     Keep(Vec<LeaseToken>),
     /// See which of these leases are still held; answered by [`Done::Reattached`].
@@ -101,6 +104,10 @@ pub(crate) enum Done {
         worker: WorkerId,
         outcome: Result<Vec<(JobId, LeaseToken)>, StoreError>,
     },
+    TookOver {
+        asked: Vec<LeaseToken>,
+        outcome: Result<Renewed, StoreError>,
+    },
     Left {
         reason: String,
     },
@@ -123,7 +130,7 @@ pub(crate) enum Command {
     /// Start this job, if it still waits.
     Offer(JobId),
     /// These leases of another connection of the same process are this one's now.
-    Inherit(Vec<(JobId, LeaseToken)>),
+    Inherit(Vec<LeaseToken>),
     /// A lease was taken from its holder.
     Taken {
         /// The job it held.

@@ -298,6 +298,10 @@ impl Session {
                     let outcome = context.provisioning.keep(asked.clone()).await;
                     Done::Reattached { asked, outcome }
                 })),
+                Effect::TakeOver(asked) => self.reports.push_back(Box::pin(async move {
+                    let outcome = context.provisioning.keep(asked.clone()).await;
+                    Done::TookOver { asked, outcome }
+                })),
                 Effect::Adopt(worker) => self.reports.push_back(Box::pin(async move {
                     let held = context.provisioning.held_by(&worker).await;
                     let tokens =
@@ -434,9 +438,7 @@ impl Session {
             let _ = self.core.done(done);
         }
         self.show(Show::AtOnce);
-        let held = self.core.held().map(|(token, job)| (job.clone(), token.clone())).collect();
-        let orphans: Vec<LeaseToken> =
-            self.seat.hand_over(held).into_iter().map(|(_, token)| token).collect();
+        let orphans = self.seat.hand_over(self.core.held().map(|(token, _)| token.clone()).collect());
         let (link, worker_id, count) = (&self.context.link, self.core.worker(), orphans.len());
         match &why {
             Closed::Left | Closed::ServerEnds => info!(area = AREA, link, %worker_id, "session ended: {why}"),

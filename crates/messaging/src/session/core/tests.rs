@@ -385,7 +385,14 @@ fn what_cannot_be_found_out_about_leases_from_before_is_asked_again_and_not_call
 #[test]
 fn a_second_connection_takes_over_what_the_first_held() {
     let mut rig = Rig::new();
-    assert!(rig.core.command(Command::Inherit(vec![("J".parse().unwrap(), lease("1"))])).is_empty());
+    let leases = vec![lease("1"), lease("2")];
+    let effects = rig.core.command(Command::Inherit(leases.clone()));
+    assert!(matches!(&effects[..], [Effect::TakeOver(asked)] if *asked == leases));
+    // Here the second one was reported on meanwhile.
+    let held = Lease { worker: "w".parse().unwrap(), token: lease("1"), expires_at: noon(), excused: false };
+    let renewed =
+        Renewed { renewed: vec![("J".parse().unwrap(), held)], lost: vec![lease("2")], ..Renewed::default() };
+    assert!(rig.core.done(Done::TookOver { asked: leases, outcome: Ok(renewed) }).is_empty());
     assert_eq!(rig.held(), ["1"]);
     assert_eq!(rig.core.take_changes(), (vec![lease("1")], vec![]));
 }
