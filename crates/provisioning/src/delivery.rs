@@ -19,7 +19,7 @@ use crate::service::Inner;
 const LATE: u32 = 10;
 
 /// Claims jobs; gives them back when the caller no longer waits for them.
-pub(crate) async fn claim(inner: &Arc<Inner>, claim: Claim) -> Result<Claimed, StoreError> {
+pub(crate) async fn claim(inner: &Arc<Inner>, claim: Claim) -> Result<(Claimed, Undelivered), StoreError> {
     let (answer, claimed) = oneshot::channel();
     let owner = Arc::clone(inner);
     let asked_at = claim.now;
@@ -29,9 +29,12 @@ pub(crate) async fn claim(inner: &Arc<Inner>, claim: Claim) -> Result<Claimed, S
             Ok(claimed) => Ok(freshen(&owner, claimed, asked_at).await),
             Err(error) => Err(error),
         };
-        if let Err(Ok(claimed)) = answer.send(outcome) {
-            give_back(&owner, leases(&claimed.jobs)).await;
-        }
+        let outcome = outcome.map(|claimed| {
+            let undelivered = Undelivered::of(&owner, &claimed.jobs);
+            (claimed, undelivered)
+        });
+        // An answer that nobody takes is dropped, here or where it lies, and its jobs go back.
+        drop(answer.send(outcome));
     });
     claimed.await.unwrap_or(Err(StoreError::Closing))
 }
@@ -67,7 +70,7 @@ pub(crate) struct Undelivered {
 }
 
 impl Undelivered {
-    pub(crate) fn of(inner: &Arc<Inner>, jobs: &[Job]) -> Self {
+    fn of(inner: &Arc<Inner>, jobs: &[Job]) -> Self {
         Self { inner: Arc::clone(inner), leases: leases(jobs) }
     }
 
@@ -92,9 +95,6 @@ fn leases(jobs: &[Job]) -> Vec<LeaseToken> {
 }
 
 async fn give_back(inner: &Inner, leases: Vec<LeaseToken>) {
-    if leases.is_empty() {
-        return;
-    }
     let count = leases.len();
     let reason = Some("whoever asked for it went away before it was handed out".to_owned());
     let release = Release { leases, reason, delay: Duration::ZERO, now: inner.now() };

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::arrivals::{Place, Wanted};
-use crate::delivery::{self, Undelivered};
+use crate::delivery;
 use crate::service::Provisioning;
 
 /// However the clocks differ, a waiter looks no more often than this.
@@ -85,13 +85,12 @@ impl Provisioning {
                 now,
             };
             place.begin_look();
-            let claimed = delivery::claim(inner, claim).await?;
+            let (claimed, undelivered) = delivery::claim(inner, claim).await?;
             place.end_look(now, !claimed.jobs.is_empty(), claimed.next_due);
             if !claimed.jobs.is_empty() {
                 for job in &claimed.jobs {
                     debug!(area = "JOB-MANAGER", job_id = %job.id, worker_id = %want.worker, "job handed out");
                 }
-                let undelivered = Undelivered::of(inner, &claimed.jobs);
                 let jobs = join_all(claimed.jobs.into_iter().map(|job| self.with_credentials(job))).await;
                 undelivered.deliver();
                 return Ok(jobs);
@@ -120,9 +119,8 @@ impl Provisioning {
             lease_for: inner.config.lease,
             now: inner.now(),
         };
-        let mut jobs = delivery::claim(inner, claim).await?.jobs;
-        let undelivered = Undelivered::of(inner, &jobs);
-        let job = match jobs.pop() {
+        let (mut claimed, undelivered) = delivery::claim(inner, claim).await?;
+        let job = match claimed.jobs.pop() {
             Some(job) => Some(self.with_credentials(job).await),
             None => None,
         };

@@ -44,6 +44,31 @@ async fn a_job_claimed_for_somebody_who_went_away_is_given_back_and_costs_nothin
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn so_is_a_job_whose_claim_was_answered_already() {
+    let rig = Rig::new();
+    let job = rig.create(order()).await;
+    let stop = CancellationToken::new();
+    {
+        // Woken by the answer, whoever asked goes away instead of taking it.
+        let mut asking = pin!(rig.provisioning.open(want("gone", 0), &stop));
+        let mut asked = false;
+        std::future::poll_fn(|context| {
+            if std::mem::replace(&mut asked, true) {
+                return Poll::Ready(());
+            }
+            assert!(asking.as_mut().poll(context).is_pending());
+            Poll::Pending
+        })
+        .await;
+    }
+    until("the job to be given back", async || {
+        let job = rig.job(&job).await;
+        job.lease_epoch == 1 && job.status == Status::Queued
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_falls_due_finds_whoever_waits_also_when_the_first_in_line_has_left() {
     let rig = Arc::new(Rig::new());
     let open = |worker: &'static str| {
