@@ -9,6 +9,7 @@ mod by_hand;
 mod command_line;
 mod configuration;
 mod crash;
+mod crawlers;
 mod demo;
 mod examples;
 mod fencing;

@@ -260,10 +260,24 @@ impl Server {
         Ok(body["items"].as_array().cloned().unwrap_or_default())
     }
 
+    /// Waits until a job has this status.
+    pub(crate) async fn becomes(&self, job: &str, status: &str) -> Result<Value> {
+        until(&format!("job {job} to be {status}"), async || {
+            let job = self.job(job).await?;
+            Ok((job["status"] == status).then_some(job))
+        })
+        .await
+    }
+
     /// The kinds of a job's events, oldest first.
     pub(crate) async fn kinds(&self, job: &str) -> Result<Vec<String>> {
         let events = self.events(job).await?;
         Ok(events.iter().filter_map(|event| Some(event["kind"].as_str()?.to_owned())).collect())
+    }
+
+    /// Links, workers and processes.
+    pub(crate) async fn fleet(&self) -> Result<Value> {
+        Ok(self.admin(Method::GET, "/api/admin/workers", None).await?.expect(200))
     }
 
     /// Runs a recovery cycle.
