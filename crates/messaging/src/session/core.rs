@@ -300,13 +300,16 @@ impl Core {
     fn forgotten(&mut self) -> Vec<Effect> {
         let before = self.requests;
         self.requests += 1;
-        if !self.settings.asks_when_idle {
-            return Vec::new();
+        if self.settings.asks_when_idle && self.held_before(before).next().is_some() {
+            vec![Effect::Forget { before }]
+        } else {
+            Vec::new()
         }
-        let old = self.held.iter().filter(|(_, held)| held.requests < before);
-        let leases: Vec<LeaseToken> = old.map(|(token, _)| token.clone()).collect();
-        self.forget(&leases);
-        if leases.is_empty() { Vec::new() } else { vec![Effect::Abandon(leases)] }
+    }
+
+    /// What is held since before so many requests.
+    fn held_before(&self, requests: u64) -> impl Iterator<Item = &LeaseToken> {
+        self.held.iter().filter(move |(_, held)| held.requests < requests).map(|(token, _)| token)
     }
 
     fn job_request(&mut self, request: JobRequest) -> Effect {
@@ -425,6 +428,11 @@ impl Core {
             Done::TookOver { asked, outcome: Err(_) } => {
                 self.unsettled.push(Effect::TakeOver(asked));
                 Vec::new()
+            }
+            Done::Forgot { before } => {
+                let leases: Vec<LeaseToken> = self.held_before(before).cloned().collect();
+                self.forget(&leases);
+                if leases.is_empty() { Vec::new() } else { vec![Effect::Abandon(leases)] }
             }
             Done::Left { reason } => {
                 let leases: Vec<LeaseToken> = self.held.keys().cloned().collect();

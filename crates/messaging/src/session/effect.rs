@@ -57,6 +57,12 @@ pub(crate) enum Effect {
         /// Why.
         reason: String,
     },
+    /// The worker has forgotten what it held before so many requests for jobs: answered by [`Done::Forgot`], when all that
+    /// it reported before is applied.
+    Forget {
+        /// How many requests.
+        before: u64,
+    },
     /// End leases whose worker has forgotten them; recovery decides about their jobs.
     Abandon(Vec<LeaseToken>),
     /// Keep evidence about a job.
@@ -107,6 +113,9 @@ pub(crate) enum Done {
     TookOver {
         asked: Vec<LeaseToken>,
         outcome: Result<Renewed, StoreError>,
+    },
+    Forgot {
+        before: u64,
     },
     Left {
         reason: String,

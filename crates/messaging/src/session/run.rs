@@ -308,21 +308,14 @@ impl Session {
                         |held: Vec<_>| held.into_iter().map(|(job, lease): (_, Lease)| (job, lease.token));
                     Done::Adopted { worker, outcome: held.map(|held| tokens(held).collect()) }
                 })),
+                Effect::Forget { before } => {
+                    self.reports.push_back(Box::pin(async move { Done::Forgot { before } }));
+                }
                 Effect::Leave { reason } => {
                     self.reports.push_back(Box::pin(async move { Done::Left { reason } }));
                 }
                 Effect::Release { leases, reason } => self.release(leases, reason),
-                Effect::Abandon(leases) => {
-                    let (link, worker_id, count) = (&self.context.link, self.core.worker(), leases.len());
-                    warn!(area = AREA, link, %worker_id, leases = count, "a worker asks for jobs and forgot those it had");
-                    self.others.push(Box::pin(async move {
-                        let ended = context.provisioning.hold(leases, Some(Duration::ZERO), false).await;
-                        if let Err(error) = ended {
-                            warn!(area = AREA, link = context.link, %error, "forgotten leases end as they would have");
-                        }
-                        Done::Nothing
-                    }));
-                }
+                Effect::Abandon(leases) => self.abandon(leases),
                 Effect::Testify { job, detail } => {
                     let actor = Actor::Worker(self.core.worker().clone());
                     self.others.push(Box::pin(async move {
@@ -357,6 +350,19 @@ impl Session {
             self.core.forget(&leases);
             self.release(leases, "its worker takes nothing in".to_owned());
         }
+    }
+
+    /// Ends leases that the worker has forgotten.
+    fn abandon(&mut self, leases: Vec<LeaseToken>) {
+        let context = Arc::clone(&self.context);
+        let (link, worker_id, count) = (&context.link, self.core.worker(), leases.len());
+        warn!(area = AREA, link, %worker_id, leases = count, "a worker asks for jobs and forgot those it had");
+        self.others.push(Box::pin(async move {
+            if let Err(error) = context.provisioning.hold(leases, Some(Duration::ZERO), false).await {
+                warn!(area = AREA, link = context.link, %error, "forgotten leases end as they would have");
+            }
+            Done::Nothing
+        }));
     }
 
     fn release(&mut self, leases: Vec<LeaseToken>, reason: String) {
@@ -419,8 +425,10 @@ impl Session {
         while let Some(done) = self.reports.next().await {
             // Answers of a session that ends are for its bookkeeping alone; what is given back goes back.
             for effect in self.core.done(done) {
-                if let Effect::Release { leases, reason } = effect {
-                    self.release(leases, reason);
+                match effect {
+                    Effect::Release { leases, reason } => self.release(leases, reason),
+                    Effect::Abandon(leases) => self.abandon(leases),
+                    _ => {}
                 }
             }
         }

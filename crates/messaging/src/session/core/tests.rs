@@ -215,17 +215,26 @@ fn who_is_paused_gets_nothing() {
 fn who_asks_when_idle_and_asks_again_has_forgotten_what_it_had() {
     let mut rig = Rig::new();
     rig.core.settings.asks_when_idle = true;
-    let abandoned = |effects: Vec<Effect>| match effects.into_iter().next() {
-        Some(Effect::Abandon(leases)) => leases,
-        _ => Vec::new(),
-    };
     let ask = || Inbound::JobRequest(JobRequest::default());
-    assert_eq!(abandoned(rig.hear(ask())), []);
+    assert!(matches!(&rig.hear(ask())[..], [Effect::Claim { .. }]));
     rig.holds("J", "1");
-    assert_eq!(abandoned(rig.hear(ask())), [], "it crossed the answer");
+    assert!(matches!(&rig.hear(ask())[..], [Effect::Claim { .. }]), "it crossed the answer");
     rig.holds("K", "2");
-    assert_eq!(abandoned(rig.hear(ask())), [lease("1")]);
-    assert_eq!(rig.held(), ["2"]);
+    rig.holds("L", "3");
+    let effects = rig.hear(ask());
+    let [Effect::Forget { before }, Effect::Claim { .. }] = effects[..] else { panic!("{effects:?}") };
+    let effects = rig.core.done(Done::Forgot { before });
+    assert!(matches!(&effects[..], [Effect::Abandon(leases)] if *leases == [lease("1")]), "{effects:?}");
+    assert_eq!(rig.held(), ["2", "3"]);
+
+    // What it reported just before it asked comes first.
+    let effects = rig.hear(ask());
+    let [Effect::Forget { before }, Effect::Claim { .. }] = effects[..] else { panic!("{effects:?}") };
+    for token in ["2", "3"] {
+        let outcome = Ok(ReportAnswer::Duplicate { status: Status::Finished });
+        rig.core.done(Done::Reported { subject: Subject::default(), held: Some(lease(token)), outcome });
+    }
+    assert!(rig.core.done(Done::Forgot { before }).is_empty());
 
     let mut busy = Rig::new();
     for _ in 0..3 {
