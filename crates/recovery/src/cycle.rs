@@ -12,6 +12,7 @@ use reclaimer_domain::ports::{BrokenRow, Candidates, Clock, RecoveryStore, Searc
 use reclaimer_domain::recovery::{CycleRunning, RunRecord, RunReport, Trigger};
 use reclaimer_domain::time::{before, between};
 use reclaimer_policy::Policy;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -41,7 +42,8 @@ const LOOKS: u32 = 20;
 pub(crate) struct Cycles {
     store: Arc<dyn RecoveryStore>,
     clock: Arc<dyn Clock>,
-    policy: Arc<Policy>,
+    /// The policy in force; it may be exchanged between two cycles, never within one.
+    policy: watch::Receiver<Arc<Policy>>,
     config: Arc<Config>,
     ids: IdGenerator<StdRng>,
     rng: StdRng,
@@ -67,6 +69,15 @@ pub(crate) struct Rest {
     pub(crate) from: Option<Cursor>,
 }
 
+/// What holds throughout one cycle.
+#[derive(Debug, Clone, Copy)]
+struct Cycle<'a> {
+    order: &'a Order,
+    run: &'a RunId,
+    policy: &'a Policy,
+    begun: Beginning,
+}
+
 /// When a cycle began, on both clocks.
 #[derive(Debug, Clone, Copy)]
 struct Beginning {
@@ -86,7 +97,7 @@ impl Cycles {
     pub(crate) fn new(
         store: Arc<dyn RecoveryStore>,
         clock: Arc<dyn Clock>,
-        policy: Arc<Policy>,
+        policy: watch::Receiver<Arc<Policy>>,
         config: Arc<Config>,
         mut rng: StdRng,
     ) -> Self {
@@ -106,9 +117,11 @@ impl Cycles {
             let place: Result<(), CycleRunning> = self.store.begin(run.clone(), HOLD_FOR, begun.wall).await?;
             place?;
         }
+        let policy = Arc::clone(&self.policy.borrow());
         let mut journal = Journal::new(run.clone(), order.trigger, order.dry_run);
         let mut tally = Tally::default();
-        let pages = self.pages(order, &run, begun, stop, &mut tally, &mut journal).await;
+        let cycle = Cycle { order, run: &run, policy: &policy, begun };
+        let pages = self.pages(&cycle, stop, &mut tally, &mut journal).await;
 
         let (examined, waits_until) = (tally.examined, tally.waits_until);
         let rest = pages.as_ref().ok().cloned().flatten();
@@ -118,7 +131,7 @@ impl Cycles {
             trigger: order.trigger,
             dry_run: order.dry_run,
             took: begun.monotonic.elapsed(),
-            policy: self.policy.hash(),
+            policy: policy.hash(),
             more: rest.is_some() || waits_until.is_some(),
             failure: pages.as_ref().err(),
         });
@@ -144,13 +157,12 @@ impl Cycles {
     /// Works through the candidates. Answers where to go on when it stopped before their end.
     async fn pages(
         &mut self,
-        order: &Order,
-        run: &RunId,
-        begun: Beginning,
+        cycle: &Cycle<'_>,
         stop: &CancellationToken,
         tally: &mut Tally,
         journal: &mut Journal,
     ) -> Result<Option<Rest>, StoreError> {
+        let Cycle { order, run, policy, begun } = *cycle;
         let batch = self.config.batch_size;
         let mut room = self.config.budget.left(self.store.flow(begun.wall).await?);
         let mut cursor = order.from.clone();
@@ -170,10 +182,10 @@ impl Cycles {
             };
             let mut page = self.store.candidates(search).await?;
             page.broken.retain(|row| broken_seen.insert(row.id.clone()));
-            self.set_aside(order, run, &page.broken, now, tally, journal).await?;
+            self.set_aside(cycle, &page.broken, now, tally, journal).await?;
 
             let terms = Terms {
-                policy: &self.policy,
+                policy,
                 stuck: &self.config.stuck,
                 budget: &self.config.budget,
                 room,
@@ -215,17 +227,16 @@ impl Cycles {
     /// Sets unreadable rows aside. One that cannot even be set aside is counted, and stops nobody.
     async fn set_aside(
         &self,
-        order: &Order,
-        run: &RunId,
+        cycle: &Cycle<'_>,
         rows: &[BrokenRow],
         now: DateTime<Utc>,
         tally: &mut Tally,
         journal: &mut Journal,
     ) -> Result<(), StoreError> {
-        let fates = if order.dry_run {
+        let fates = if cycle.order.dry_run {
             vec![Fate::Done; rows.len()]
         } else {
-            set_aside(&*self.store, run, rows, now).await?
+            set_aside(&*self.store, cycle.run, rows, now).await?
         };
         for (row, fate) in rows.iter().zip(&fates) {
             tally.broken(row, fate);

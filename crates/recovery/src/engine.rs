@@ -5,10 +5,11 @@
 //! while the store does not even take that, nothing is recovered. A cycle that fails is logged and counted, and the
 //! engine goes on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use reclaimer_domain::ports::{Clock, RecoveryStore, StoreError};
 use reclaimer_domain::recovery::{CycleRunning, Trigger};
@@ -48,7 +49,7 @@ pub struct Deps {
     pub store: Arc<dyn RecoveryStore>,
     /// Tells the time that is stored.
     pub clock: Arc<dyn Clock>,
-    /// Decides about each job.
+    /// Decides about each job, until [`Handle::set_policy`] puts another in its place.
     pub policy: Arc<Policy>,
     /// Spreads, jitters, and names runs.
     pub rng: StdRng,
@@ -70,18 +71,21 @@ impl Engine {
     /// range. Requests wait until the engine runs.
     #[must_use]
     pub fn new(config: Config, deps: Deps) -> (Self, Handle) {
-        let Deps { store, clock, policy, rng } = deps;
+        let Deps { store, clock, policy, mut rng } = deps;
         let config = Arc::new(config.in_range());
         let (to_engine, requests) = mpsc::channel(REQUESTS);
         let (state, shown) = watch::channel(State::default());
+        let (policy, in_force) = watch::channel(policy);
         let handle = Handle {
             requests: to_engine,
             state: shown,
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             config: Arc::clone(&config),
+            policy,
+            rng: Arc::new(Mutex::new(StdRng::from_rng(&mut rng))),
         };
-        let cycles = Cycles::new(Arc::clone(&store), Arc::clone(&clock), policy, Arc::clone(&config), rng);
+        let cycles = Cycles::new(Arc::clone(&store), Arc::clone(&clock), in_force, Arc::clone(&config), rng);
         (Self { config, store, clock, cycles, requests, state }, handle)
     }
 

@@ -1,12 +1,15 @@
 //! What the rest of the program asks of the engine.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use reclaimer_domain::ports::{Clock, RecoveryStore, StoreError};
+use rand::rngs::StdRng;
+use reclaimer_domain::id::JobId;
+use reclaimer_domain::ports::{BrokenRow, Case, Clock, RecoveryStore, StoreError};
 use reclaimer_domain::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport};
 use reclaimer_domain::time::{after, millis, millis_option};
+use reclaimer_policy::{Explanation, Policy, Question, Rhythm, explain};
 use serde::Serialize;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,6 +26,18 @@ pub struct Handle {
     pub(crate) store: Arc<dyn RecoveryStore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Arc<Config>,
+    pub(crate) policy: watch::Sender<Arc<Policy>>,
+    /// For the delays in explanations.
+    pub(crate) rng: Arc<Mutex<StdRng>>,
+}
+
+/// What can be said of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Explained {
+    /// Why it is where it is, and what would become of it.
+    Whole(Box<Explanation>),
+    /// Its row cannot be read.
+    Broken(BrokenRow),
 }
 
 /// Somebody asks for a run.
@@ -126,6 +141,48 @@ impl Handle {
             TrySendError::Closed(_) => RecoverError::Closed,
         })?;
         report.await.unwrap_or(Err(RecoverError::Closed))
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.borrow())
+    }
+
+    /// Puts another policy in force, from the next cycle on: one that runs ends by the policy it began with.
+    pub fn set_policy(&self, policy: Arc<Policy>) {
+        self.policy.send_replace(policy);
+    }
+
+    /// Explains a job by the policy in force: why it is where it is, what a cycle would decide about it at this moment
+    /// (its minute's budget and the spreading of what it queues aside), and when one will. `None` when there is no such
+    /// job.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn explain(&self, id: &JobId) -> Result<Option<Explained>, StoreError> {
+        let now = self.clock.now();
+        let (candidate, history) = match self.store.case(id, now).await? {
+            None => return Ok(None),
+            Some(Case::Broken(row)) => return Ok(Some(Explained::Broken(row))),
+            Some(Case::Whole { candidate, history }) => (candidate, history),
+        };
+        let rhythm = self.schedule().next_run_at.filter(|_| self.config.enabled).map(|next_run| Rhythm {
+            next_run,
+            interval: self.config.interval,
+            lease_check: self.config.lease_check,
+        });
+        let question = Question {
+            job: &candidate.job,
+            account: &candidate.account,
+            history: &history,
+            stuck: &self.config.stuck,
+            rhythm,
+            now,
+        };
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        let explanation = explain(&self.policy.borrow(), &question, &mut *rng);
+        Ok(Some(Explained::Whole(Box::new(explanation))))
     }
 
     /// The latest runs in this database, newest first.

@@ -16,6 +16,6 @@ mod spread;
 pub use budget::Budget;
 pub use config::Config;
 pub use engine::{Deps, Engine};
-pub use handle::{Failure, Handle, RecoverError, Schedule};
+pub use handle::{Explained, Failure, Handle, RecoverError, Schedule};
 pub use plan::{Plan, Terms, plan};
 pub use spread::Spread;

@@ -17,7 +17,7 @@ pub use jobs::{
     Renewed, ReportAnswer, ReportOrder,
 };
 pub use manual::{AdminAction, Administered, Bulk, BulkAnswer, BulkItem, Ineligible};
-pub use recovery::{Candidate, Candidates, Flow, Outcome, Planned, RecoveryStore, Search, Seen};
+pub use recovery::{Candidate, Candidates, Case, Flow, Outcome, Planned, RecoveryStore, Search, Seen};
 
 use chrono::{DateTime, Utc};
 

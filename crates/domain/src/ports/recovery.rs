@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use super::{BrokenRow, Refused, StoreError};
 use crate::account::AccountState;
 use crate::decision::Decision;
+use crate::history::JobEvent;
 use crate::id::{JobId, RunId};
 use crate::job::{Job, LeaseToken, Status};
 use crate::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger};
@@ -65,6 +66,9 @@ pub trait RecoveryStore: Send + Sync + std::fmt::Debug {
     /// process knows.
     async fn flow(&self, now: DateTime<Utc>) -> Result<Flow, StoreError>;
 
+    /// What is known of one job at one moment; `None` when there is no such job.
+    async fn case(&self, id: &JobId, now: DateTime<Utc>) -> Result<Option<Case>, StoreError>;
+
     /// The latest runs, newest first.
     async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>, StoreError>;
 }
@@ -104,6 +108,20 @@ pub struct Candidate {
     pub job: Job,
     /// The state of the account it names.
     pub account: AccountState,
+}
+
+/// What is known of a job: what an explanation is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Case {
+    /// A whole row.
+    Whole {
+        /// The job, with the state of its account.
+        candidate: Box<Candidate>,
+        /// Its latest events, oldest first.
+        history: Vec<JobEvent>,
+    },
+    /// A row that cannot be read.
+    Broken(BrokenRow),
 }
 
 /// A decision about a job, and what it was based on.

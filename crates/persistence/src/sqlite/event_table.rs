@@ -12,7 +12,7 @@ use super::row::Unreadable;
 use super::stamp::read_stamp;
 use super::statement::prepared;
 
-/// The most events of one job that are looked through when a stale report is explained.
+/// The most events of one job that are looked through when something is explained by its history.
 const LOOKED_THROUGH: u32 = 200;
 
 type Maybe = Nullable<Text>;

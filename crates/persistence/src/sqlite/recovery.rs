@@ -5,13 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Nullable, Text};
-use diesel::{QueryResult, SqliteConnection};
+use diesel::{Connection, QueryResult, SqliteConnection};
 use reclaimer_domain::account::AccountState;
 use reclaimer_domain::history::{Actor, EventKind};
-use reclaimer_domain::id::RunId;
-use reclaimer_domain::job::Status;
+use reclaimer_domain::id::{JobId, RunId};
+use reclaimer_domain::job::{Job, Status};
 use reclaimer_domain::ports::{
-    BrokenRow, Candidate, Candidates, Flow, Outcome, Planned, RecoveryStore, Refused, Search, Seen,
+    BrokenRow, Candidate, Candidates, Case, Flow, Outcome, Planned, RecoveryStore, Refused, Search, Seen,
     StoreError, Taken,
 };
 use reclaimer_domain::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger};
@@ -85,6 +85,11 @@ impl RecoveryStore for SqliteStore {
 
     async fn flow(&self, now: DateTime<Utc>) -> Result<Flow, StoreError> {
         Ok(self.flow.lock().map(|flow| flow.last_minute(now)).unwrap_or_default())
+    }
+
+    async fn case(&self, id: &JobId, now: DateTime<Utc>) -> Result<Option<Case>, StoreError> {
+        let id = id.clone();
+        self.read("look at a job", move |conn| case(conn, &id, now)).await
     }
 
     async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>, StoreError> {
@@ -193,17 +198,34 @@ fn candidates(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Candi
                     answer.broken.push(row);
                 }
             }
-            Ok(Loaded { job, .. }) => {
-                let account = match &job.account_id {
-                    Some(id) => accounts::find(conn, id)?,
-                    None => None,
-                };
-                let account = AccountState::of(job.account_id.as_ref(), account.as_ref(), search.now);
-                answer.jobs.push(Candidate { job, account });
-            }
+            Ok(Loaded { job, .. }) => answer.jobs.push(candidate(conn, job, search.now)?),
         }
     }
     Ok(answer)
+}
+
+/// A job with the state of its account.
+fn candidate(conn: &mut SqliteConnection, job: Job, now: DateTime<Utc>) -> QueryResult<Candidate> {
+    let account = match &job.account_id {
+        Some(id) => accounts::find(conn, id)?,
+        None => None,
+    };
+    let account = AccountState::of(job.account_id.as_ref(), account.as_ref(), now);
+    Ok(Candidate { job, account })
+}
+
+fn case(conn: &mut SqliteConnection, id: &JobId, now: DateTime<Utc>) -> QueryResult<Option<Case>> {
+    // One moment for all of it: a job is not explained by what happened after it was read.
+    conn.transaction(|conn| {
+        let Some(found) = job_table::find(conn, id.as_str())? else { return Ok(None) };
+        Ok(Some(match found {
+            Err(unreadable) => Case::Broken(unreadable.broken()),
+            Ok(Loaded { job, .. }) => Case::Whole {
+                candidate: Box::new(candidate(conn, job, now)?),
+                history: event_table::latest(conn, id)?,
+            },
+        }))
+    })
 }
 
 /// Rows that no other search finds, or not in time: their status is none, or their stamps are written so that they do

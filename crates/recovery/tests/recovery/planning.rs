@@ -1,17 +1,20 @@
 //! Plans, and dry runs: the same plan, not applied.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::sample::select;
 use reclaimer_domain::account::AccountState;
 use reclaimer_domain::decision::{Action, StuckSign, Unmet};
 use reclaimer_domain::job::{Job, Status};
+use reclaimer_domain::name::QueueName;
 use reclaimer_domain::ports::{BrokenRow, Candidate};
-use reclaimer_domain::recovery::{RecoveryType, RunReport};
+use reclaimer_domain::recovery::{DecisionReport, RecoveryType, RunReport};
 use reclaimer_domain::time::{after, before};
 use reclaimer_policy::{Policy, StuckLimits};
-use reclaimer_recovery::{Budget, Config, Plan, Spread, Terms, plan};
+use reclaimer_recovery::{Budget, Config, Explained, Plan, Spread, Terms, plan};
 use reclaimer_testkit::{a_job, noon, seeded};
 
 use crate::store::Call;
@@ -176,13 +179,46 @@ proptest! {
     }
 }
 
+/// Policies that decide in every way there is.
+const POLICIES: [&str; 3] = [
+    "",
+    r#"
+        [defaults]
+        max_recoveries = 2
+        [[rule]]
+        name = "elsewhere"
+        match = { stuck = "lease_expired", attempt_at_least = 2 }
+        action = "requeue"
+        queue = "big-memory"
+        priority = -5
+        backoff = { kind = "exponential", base = "1s", jitter = "decorrelated" }
+        [[rule]]
+        name = "boom"
+        match = { error_contains = "BOOM", retryable = false }
+        action = "quarantine"
+    "#,
+    r#"
+        builtin = false
+        [[rule]]
+        name = "patient"
+        match = { status = "failed", older_than = "1h" }
+        require = ["account_present"]
+        action = "requeue"
+        [[rule]]
+        name = "hands-off"
+        match = { status = "running" }
+        action = "leave"
+    "#,
+];
+
 /// Runs once over these jobs, in a fresh world that is always the same, and answers what was said and done.
-fn run(jobs: &[Job], kind: RecoveryType, dry_run: bool) -> (RunReport, Vec<Job>, Vec<Call>) {
+fn run(policy: &str, jobs: &[Job], kind: RecoveryType, dry_run: bool) -> (RunReport, Vec<Job>, Vec<Call>) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let budget = Budget { ratio: 0.0, per_second: 0.25 };
         let world = World::on_demand(Config { budget, batch_size: 10, ..Config::default() }).await;
+        world.handle.set_policy(Arc::new(policy.parse().unwrap()));
         world.store.with(|rows| {
             rows.valid.insert("good".to_owned());
             rows.broken.push(BrokenRow {
@@ -202,10 +238,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_dry_run_decides_what_a_real_run_does_and_changes_nothing(jobs in any_jobs(), kind in 0_usize..3) {
-        let kind = RecoveryType::ALL[kind];
-        let (dry, untouched, calls) = run(&jobs, kind, true);
-        let (real, changed, _) = run(&jobs, kind, false);
+    fn a_dry_run_decides_what_a_real_run_does_and_changes_nothing(
+        jobs in any_jobs(),
+        policy in select(POLICIES.to_vec()),
+        kind in select(RecoveryType::ALL.to_vec()),
+    ) {
+        let (dry, untouched, calls) = run(policy, &jobs, kind, true);
+        let (real, changed, _) = run(policy, &jobs, kind, false);
 
         prop_assert_eq!(&dry.result.decisions, &real.result.decisions);
         let counts = |report: &RunReport| {
@@ -214,6 +253,7 @@ proptest! {
             (jobs, result.failed_recoveries, result.errors.clone(), result.more)
         };
         prop_assert_eq!(counts(&dry), counts(&real));
+        prop_assert_eq!(dry.result.policy_hash, real.result.policy_hash);
         prop_assert!(dry.result.dry_run && !real.result.dry_run);
         prop_assert_eq!(&untouched, &jobs);
         prop_assert_eq!(calls, []);
@@ -221,6 +261,72 @@ proptest! {
         let queued = changed.iter().filter(|job| job.status == Status::Queued).count();
         prop_assert_eq!(queued, real.result.recovered_jobs as usize);
     }
+}
+
+/// What an explanation says of each of these jobs, and what a dry run over all of them decides.
+fn explained(policy: &str, jobs: &[Job]) -> Vec<(Said, Said)> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let budget = Budget { ratio: 0.0, per_second: f64::INFINITY };
+        let world = World::on_demand(Config { budget, batch_size: 100, ..Config::default() }).await;
+        world.handle.set_policy(Arc::new(policy.parse().unwrap()));
+        world.store.add(jobs.iter().cloned());
+        let report = world.handle.recover(RecoveryType::Comprehensive, true).await.unwrap();
+        let mut pairs = Vec::new();
+        for job in jobs {
+            let Some(Explained::Whole(explanation)) = world.handle.explain(&job.id).await.unwrap() else {
+                panic!("{job:?}")
+            };
+            assert_eq!(Some(explanation.policy_hash), report.result.policy_hash);
+            let planned = report.result.decisions.iter().find(|decision| decision.job_id == job.id);
+            pairs.push((said(explanation.decision.as_ref()), said(planned)));
+        }
+        pairs
+    })
+}
+
+/// What a decision says, but for the delay, which is drawn anew each time.
+type Said = Option<(String, Option<String>, String, Option<QueueName>)>;
+
+fn said(decision: Option<&DecisionReport>) -> Said {
+    let DecisionReport { action, rule, reason, queue, .. } = decision?.clone();
+    Some((action, rule, reason, queue))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn an_explanation_says_what_a_run_would_decide(jobs in any_jobs(), policy in select(POLICIES.to_vec())) {
+        for (explained, planned) in explained(policy, &jobs) {
+            prop_assert_eq!(explained, planned);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_policy_holds_from_the_next_cycle_on() {
+    let world = World::on_demand(Config::default()).await;
+    world.store.add(retryable("job", 2));
+    let before = world.handle.policy().hash();
+    let policy: Policy = "builtin = false".parse().unwrap();
+    let after = policy.hash();
+    // A cycle that runs ends by the policy it began with.
+    let gate = Arc::new(tokio::sync::Notify::new());
+    world.store.with(|rows| rows.gate = Some(Arc::clone(&gate)));
+    let handle = world.handle.clone();
+    let running = tokio::spawn(async move { handle.recover(RecoveryType::Failed, true).await });
+    world.settle().await;
+    world.handle.set_policy(Arc::new(policy));
+    world.store.with(|rows| rows.gate = None);
+    gate.notify_one();
+    let report = running.await.unwrap().unwrap();
+    assert_eq!((report.result.policy_hash, report.result.recovered_jobs), (Some(before), 2));
+
+    let report = world.handle.recover(RecoveryType::Failed, false).await.unwrap();
+    assert_eq!((report.result.policy_hash, report.result.skipped_jobs), (Some(after), 2));
+    assert_eq!(world.handle.policy().hash(), after);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,10 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use reclaimer_domain::account::AccountState;
-use reclaimer_domain::id::RunId;
+use reclaimer_domain::id::{JobId, RunId};
 use reclaimer_domain::job::{Job, Status};
 use reclaimer_domain::ports::{
-    BrokenRow, Candidate, Candidates, Flow, Outcome, Planned, RecoveryStore, Refused, Search, Seen,
+    BrokenRow, Candidate, Candidates, Case, Flow, Outcome, Planned, RecoveryStore, Refused, Search, Seen,
     StoreError,
 };
 use reclaimer_domain::recovery::{CycleRunning, RecoveryType, RunRecord, Trigger};
@@ -263,6 +263,14 @@ impl RecoveryStore for FakeStore {
         let lately = |at: &&DateTime<Utc>| now - **at < TimeDelta::minutes(1);
         let requeues = self.with(|rows| rows.requeued.iter().filter(lately).count());
         Ok(Flow { claims: 0, requeues: requeues as u64 })
+    }
+
+    async fn case(&self, id: &JobId, _now: DateTime<Utc>) -> Result<Option<Case>, StoreError> {
+        Ok(self.with(|rows| {
+            let job = rows.jobs.iter().find(|job| job.id == *id)?.clone();
+            let candidate = Box::new(Candidate { account: rows.account(&job), job });
+            Some(Case::Whole { candidate, history: Vec::new() })
+        }))
     }
 
     async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>, StoreError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reclaimer_domain::account::AccountState;
 use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::job::{NewJob, Status};
-use reclaimer_domain::ports::{AdminAction, Candidates, Claim, Search};
+use reclaimer_domain::ports::{AdminAction, Candidate, Candidates, Case, Claim, Search};
 use reclaimer_domain::recovery::RecoveryType;
 
 use super::ask::{at, claim, id, order};
@@ -147,4 +147,21 @@ pub async fn a_job_comes_with_the_state_of_its_account(rig: &dyn Rig) {
     assert_eq!(states(at(3_600)).await, ended);
     let holds = [AccountState::NotNeeded, AccountState::Valid(text("ends")), missing(), valid()];
     assert_eq!(states(at(3_599)).await, holds);
+}
+
+/// What is known of one job is its row, its account as it is at that moment, and its latest events.
+pub async fn a_job_is_looked_at_alone(rig: &dyn Rig) {
+    let store = rig.store();
+    let account = || text("account-1");
+    store.put(an_account().access_token("t").expires_in(Duration::from_secs(100)).build()).await.unwrap();
+    let order = NewJob { account_id: Some(account()), ..order("X") };
+    let name = store.add_in(Status::Failed, "job", order).await;
+    let (job, history) = (store.read(&name).await, store.history(&name).await);
+    for (seconds, account) in [(99, AccountState::Valid(account())), (100, AccountState::Invalid(account()))]
+    {
+        let candidate = Box::new(Candidate { job: job.clone(), account });
+        let whole = Case::Whole { candidate, history: history.clone() };
+        assert_eq!(store.case(&name, at(seconds)).await.unwrap(), Some(whole));
+    }
+    assert_eq!(store.case(&id("none"), at(0)).await.unwrap(), None);
 }

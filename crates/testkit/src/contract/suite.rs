@@ -141,6 +141,7 @@ macro_rules! store_contract {
                 a_job_that_rests_is_left_out
                 a_running_job_needs_a_sign
                 a_job_comes_with_the_state_of_its_account
+                a_job_is_looked_at_alone
             }
             decisions {
                 a_failed_job_is_queued_again
