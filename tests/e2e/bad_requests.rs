@@ -24,7 +24,10 @@ async fn endpoints(server: &Server) -> Result<Vec<Endpoint>> {
     for (path, methods) in paths {
         for (method, operation) in methods.as_object().context("no methods")? {
             let Ok(method) = method.to_uppercase().parse::<Method>() else { continue };
-            let path = path.replace("{id}", "01JGR0000000000000000000AA").replace("{queue}", "default");
+            let path = path
+                .replace("{id}", "01JGR0000000000000000000AA")
+                .replace("{queue}", "default")
+                .replace("{number}", "1");
             let body = operation.get("requestBody");
             let fields = body.map_or(0, |body| fields(&description, body));
             endpoints.push(Endpoint { method, path, has_body: body.is_some(), fields });

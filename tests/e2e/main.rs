@@ -19,6 +19,7 @@ mod link;
 mod privacy;
 mod recovery;
 mod rig;
+mod second_thoughts;
 mod sockets;
 mod sql;
 mod storage;

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::name::{AreaKind, Command};
 
 /// The longest path kept, in characters.
 pub const MAX_PATH: usize = 2_048;
 
 /// A group, a project or another place that a worker found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Area {
     /// Where it is; its primary key.
     pub full_path: String,

@@ -47,11 +47,15 @@ pub enum EventKind {
     SetAside,
     /// Somebody added what he knows of the attempt: how its process ended, what its worker logged.
     Evidence,
+    /// An admin accepted a result that had come too late.
+    LateAccepted,
+    /// An admin undid what a recovery run did to it.
+    Undone,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Created,
         Self::Claimed,
         Self::Finished,
@@ -69,6 +73,8 @@ impl EventKind {
         Self::StaleReport,
         Self::SetAside,
         Self::Evidence,
+        Self::LateAccepted,
+        Self::Undone,
     ];
 
     /// The word in the `kind` column and in every answer.
@@ -92,6 +98,8 @@ impl EventKind {
             Self::StaleReport => "stale_report",
             Self::SetAside => "set_aside",
             Self::Evidence => "evidence",
+            Self::LateAccepted => "late_accepted",
+            Self::Undone => "undone",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Recovery runs: what is looked at, what set one off, and the report of what it did.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -214,6 +216,42 @@ impl DecisionReport {
     }
 }
 
+/// How many jobs were decided about alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DecisionCount {
+    /// `requeue`, `quarantine`, `skip` or `leave`.
+    pub action: String,
+    /// By which rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The reason of the first of them; those of the others may differ from it in their numbers.
+    pub reason: String,
+    /// How many.
+    pub jobs: u32,
+}
+
+impl RunResult {
+    /// How many jobs were decided about alike: by action, rule and the words of the reason, most first.
+    #[must_use]
+    pub fn counts(&self) -> Vec<DecisionCount> {
+        let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+        let mut counts: BTreeMap<_, DecisionCount> = BTreeMap::new();
+        for decision in &self.decisions {
+            let alike = (&decision.action, &decision.rule, words(&decision.reason));
+            let count = counts.entry(alike).or_insert_with(|| DecisionCount {
+                action: decision.action.clone(),
+                rule: decision.rule.clone(),
+                reason: decision.reason.clone(),
+                jobs: 0,
+            });
+            count.jobs += 1;
+        }
+        let mut counts: Vec<DecisionCount> = counts.into_values().collect();
+        counts.sort_by_key(|count| Reverse(count.jobs));
+        counts
+    }
+}
+
 /// One row of the `recovery_run` table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -251,6 +289,55 @@ mod tests {
     fn an_unknown_type_names_the_three() {
         let text = "all".parse::<RecoveryType>().unwrap_err().to_string();
         assert_eq!(text, "unknown recovery type `all`; a type is one of `failed`, `stuck`, `comprehensive`");
+    }
+
+    #[test]
+    fn decisions_are_counted_by_rule_and_reason() {
+        let decision = |action: &str, rule: Option<&str>, reason: &str| DecisionReport {
+            job_id: "01K".parse().unwrap(),
+            action: action.into(),
+            rule: rule.map(Into::into),
+            reason: reason.into(),
+            run_at: None,
+            look_again_at: None,
+            priority: None,
+            queue: None,
+        };
+        let result = RunResult {
+            recovered_jobs: 0,
+            failed_recoveries: 0,
+            skipped_jobs: 4,
+            errors: vec![],
+            quarantined_jobs: 0,
+            run_id: "01J".parse().unwrap(),
+            trigger: Trigger::Manual,
+            dry_run: false,
+            duration_ms: 0,
+            policy_hash: None,
+            more: false,
+            decisions: vec![
+                decision("leave", None, "no rule matches"),
+                decision("skip", Some("a"), "account 42 does not exist"),
+                decision("skip", Some("a"), "account 7 does not exist"),
+                decision("skip", Some("b"), "account 7 does not exist"),
+            ],
+        };
+        let counts: Vec<_> = result
+            .counts()
+            .into_iter()
+            .map(|count| (count.action, count.rule, count.reason, count.jobs))
+            .collect();
+        let count = |action: &str, rule: Option<&str>, reason: &str, jobs| {
+            (action.to_owned(), rule.map(ToOwned::to_owned), reason.to_owned(), jobs)
+        };
+        assert_eq!(
+            counts,
+            [
+                count("skip", Some("a"), "account 42 does not exist", 2),
+                count("leave", None, "no rule matches", 1),
+                count("skip", Some("b"), "account 7 does not exist", 1),
+            ]
+        );
     }
 
     #[test]

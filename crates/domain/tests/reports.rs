@@ -106,7 +106,7 @@ fn said(end: impl FnOnce(&mut Job) -> HistoryEntry) -> String {
     let event = JobEvent { id: 1, job_id: job.id.clone(), entry: end(&mut job) };
     let late = json!({ "taskId": job.id, "lease": token.expose(), "workerId": "w", "status": "failed" });
     let late = read_report(late, None).unwrap();
-    job.stale_report(&late, &[event], after(noon(), SECOND * 19)).unwrap().reason.unwrap()
+    job.stale_report(&late, &[event], 0, after(noon(), SECOND * 19)).unwrap().entry.reason.unwrap()
 }
 
 #[test]

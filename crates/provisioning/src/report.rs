@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use reclaimer_domain::area::Area;
 use reclaimer_domain::history::Actor;
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::report::{Outcome, Report, Retryable};
-use reclaimer_domain::job::{Lease, LeaseToken, SpawnIntent};
+use reclaimer_domain::job::{Job, Lease, LeaseToken, SpawnIntent};
 use reclaimer_domain::name::WorkerId;
 use reclaimer_domain::ports::{
-    Evidence, Hold, JobRead, Release, Released, Renew, Renewed, ReportAnswer, ReportOrder, StoreError,
+    AcceptLate, Applied, Evidence, Hold, JobRead, Release, Released, Renew, Renewed, ReportAnswer,
+    ReportOrder, StoreError,
 };
 use reclaimer_domain::time::after;
 use tracing::{debug, warn};
@@ -32,15 +35,7 @@ impl Provisioning {
             failure.retryable = Retryable::Yes;
         }
         let (job_id, outcome) = (report.job.clone(), report.outcome.as_str());
-        let (spawn, now) = self.inner.ids(|ids, now| {
-            let mut spawn = Vec::new();
-            for (area, found) in report.areas.iter().enumerate() {
-                for command in self.inner.config.spawn.commands(&found.kind) {
-                    spawn.push(SpawnIntent { id: ids.job(now), area, command: command.clone() });
-                }
-            }
-            (spawn, now)
-        });
+        let (spawn, now) = self.to_spawn(&report.areas);
         let order = ReportOrder { report, spawn, lease_for: self.inner.config.lease, now };
         let answer = self.inner.jobs.report(order).await?;
         match &answer {
@@ -55,6 +50,39 @@ impl Provisioning {
             }
         }
         Ok(answer)
+    }
+
+    /// The jobs that these areas ask for, and the moment they are ordered at.
+    fn to_spawn(&self, areas: &[Area]) -> (Vec<SpawnIntent>, DateTime<Utc>) {
+        self.inner.ids(|ids, now| {
+            let mut spawn = Vec::new();
+            for (area, found) in areas.iter().enumerate() {
+                for command in self.inner.config.spawn.commands(&found.kind) {
+                    spawn.push(SpawnIntent { id: ids.job(now), area, command: command.clone() });
+                }
+            }
+            (spawn, now)
+        })
+    }
+
+    /// Makes a late result of a queued or quarantined job count; areas it found get the jobs that their kind asks for.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not undo it.
+    pub async fn accept_late(
+        &self,
+        job: JobId,
+        number: u32,
+        actor: Actor,
+    ) -> Result<Applied<Box<Job>>, StoreError> {
+        let late = self.inner.jobs.late_results(&job).await?.unwrap_or_default();
+        let late = late.into_iter().find(|late| late.number == number);
+        let areas = late.map(|late| late.report.areas).unwrap_or_default();
+        let (spawn, now) = self.to_spawn(&areas);
+        self.inner.jobs.accept_late(AcceptLate { job, number, spawn, actor, now }).await
     }
 
     /// Whether a job is one; its command never changes.

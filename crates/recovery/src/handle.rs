@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rand::rngs::StdRng;
-use reclaimer_domain::id::JobId;
-use reclaimer_domain::ports::{BrokenRow, Case, Clock, RecoveryStore, StoreError};
+use reclaimer_domain::history::Actor;
+use reclaimer_domain::id::{JobId, RunId};
+use reclaimer_domain::ports::{BrokenRow, Case, Clock, Page, RecoveryStore, StoreError, Undo, Undone};
 use reclaimer_domain::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport};
 use reclaimer_domain::time::{after, millis, millis_option};
 use reclaimer_policy::{Explanation, Policy, Question, Rhythm, explain};
@@ -185,12 +186,40 @@ impl Handle {
         Ok(Some(Explained::Whole(Box::new(explanation))))
     }
 
-    /// The latest runs in this database, newest first.
+    /// Runs in this database, newest first, from before `cursor`.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>, StoreError> {
-        self.store.runs(limit).await
+    pub async fn runs(
+        &self,
+        cursor: Option<RunId>,
+        limit: u32,
+    ) -> Result<Page<RunRecord, RunId>, StoreError> {
+        self.store.runs(cursor, limit).await
+    }
+
+    /// One run, or `None`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        self.store.run(id).await
+    }
+
+    /// Puts back what a run changed, as far as nothing has happened to it since. A dry run only says what would be put
+    /// back. `None` when there is no such run.
+    ///
+    /// # Errors
+    /// When the store fails.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop it.
+    pub async fn undo(&self, run: RunId, dry_run: bool, actor: Actor) -> Result<Option<Undone>, StoreError> {
+        if self.store.run(&run).await?.is_none() {
+            return Ok(None);
+        }
+        let (grace, now) = (self.config.reclaim_grace, self.clock.now());
+        self.store.undo(Undo { run, dry_run, grace, actor, now }).await.map(Some)
     }
 
     /// When recovery runs, and how it went lately.

@@ -27,10 +27,13 @@ codes! {
     UNKNOWN_ACCOUNT = "unknown_account", "404, in an order 422", "there is no such account; set it first";
     UNKNOWN_WORKER = "unknown_worker", "404", "no worker of this name is connected by a link or supervised";
     UNKNOWN_LINK = "unknown_link", "404", "no link of this name is configured";
+    UNKNOWN_LATE_RESULT = "unknown_late_result", "404", "the job has no late result of this number";
+    UNKNOWN_RUN = "unknown_run", "404", "there is no such recovery run";
     METHOD_NOT_ALLOWED = "method_not_allowed", "405", "the path is there, the method is not; the header `allow` says which are";
     SLOW_BODY = "slow_body", "408", "the body did not arrive in time";
     ILLEGAL_TRANSITION = "illegal_transition", "409", "the job's state forbids it; the text names both ends";
     NOT_TERMINAL = "not_terminal", "409", "only a finished or cancelled job can be run again";
+    ACCEPTED_BEFORE = "accepted_before", "409", "the late result was accepted already";
     KEY_HELD = "key_held", "409", "a live job holds the unique key";
     STALE_LEASE = "stale_lease", "409", "the sender does not hold the job any more: final for the worker, which drops the job";
     BROKEN_ROW = "broken_row", "409", "the job's row cannot be read; recovery sets it aside";

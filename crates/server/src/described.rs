@@ -263,6 +263,19 @@ pub(crate) struct RecoveryDecision {
     look_again_at: Option<DateTime<Utc>>,
 }
 
+/// How many jobs were decided about alike.
+#[derive(ToSchema)]
+pub(crate) struct RecoveryCount {
+    /// `requeue`, `quarantine`, `skip` or `leave`.
+    action: String,
+    /// By which rule.
+    #[schema(nullable = false)]
+    rule: Option<String>,
+    /// The reason of the first of them; those of the others may differ from it in their numbers.
+    reason: String,
+    jobs: u32,
+}
+
 /// A past recovery cycle.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]

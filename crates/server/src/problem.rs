@@ -109,6 +109,8 @@ impl From<Refused> for Problem {
             Refused::Illegal(_) => (StatusCode::CONFLICT, code::ILLEGAL_TRANSITION),
             Refused::Broken { .. } => (StatusCode::CONFLICT, code::BROKEN_ROW),
             Refused::KeyHeld { .. } => (StatusCode::CONFLICT, code::KEY_HELD),
+            Refused::NoSuchLateResult { .. } => (StatusCode::NOT_FOUND, code::UNKNOWN_LATE_RESULT),
+            Refused::AcceptedBefore(_) => (StatusCode::CONFLICT, code::ACCEPTED_BEFORE),
             Refused::NotTerminal(_) => (StatusCode::CONFLICT, code::NOT_TERMINAL),
         };
         Self::new(status, code, refused.to_string())

@@ -9,6 +9,7 @@ mod maintenance;
 pub(crate) mod output;
 mod queues;
 mod recover;
+mod runs;
 mod serve;
 mod workers;
 
@@ -70,6 +71,9 @@ enum Command {
     Jobs(jobs::Command),
     /// Run a recovery cycle now and show what it decided
     Recover(recover::Args),
+    /// Look at past recovery runs, and undo one
+    #[command(subcommand)]
+    Runs(runs::Command),
     /// Look at queues, stop and restart them
     #[command(subcommand)]
     Queues(queues::Command),
@@ -151,6 +155,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         }),
         Some(Command::Jobs(command)) => runtime.block_on(jobs::run(&common, command)),
         Some(Command::Recover(args)) => runtime.block_on(recover::run(&common, args)),
+        Some(Command::Runs(command)) => runtime.block_on(runs::run(&common, command)).map(done),
         Some(Command::Queues(command)) => runtime.block_on(queues::run(&common, command)).map(done),
         Some(Command::Workers(command)) => runtime.block_on(workers::run(&common, command)).map(done),
         Some(Command::Links(command)) => runtime.block_on(workers::links(&common, command)).map(done),

@@ -50,7 +50,7 @@ pub enum Verdict {
 }
 
 /// About how many bytes of JSON a value takes.
-fn json_size(value: &Value) -> usize {
+pub(super) fn json_size(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) => 5,
         Value::Number(_) => 8,
@@ -170,17 +170,19 @@ impl Job {
                     entries.push(self.use_up_attempts(actor, now)?);
                 }
             }
-            Outcome::Completed => {
-                for key in ["error", "errorType", "retryable"] {
-                    self.progress.remove(key);
-                }
-                self.resume_state = None;
-            }
+            Outcome::Completed => self.forget_failure(),
             // A pause is no failure: only failed attempts use up what the job may have.
             Outcome::Paused => self.attempt = self.attempt.saturating_sub(1),
             Outcome::Progress => {}
         }
         Ok(Verdict::Applied(entries))
+    }
+
+    pub(super) fn forget_failure(&mut self) {
+        for key in ["error", "errorType", "retryable"] {
+            self.progress.remove(key);
+        }
+        self.resume_state = None;
     }
 
     fn hear(&mut self, report: &Report, now: DateTime<Utc>) {
@@ -196,7 +198,7 @@ impl Job {
         self.updated_at = now;
     }
 
-    fn merge_progress(&mut self, said: &Progress) {
+    pub(super) fn merge_progress(&mut self, said: &Progress) {
         let kept = self.progress.iter().filter(|(key, _)| !said.contains_key(*key));
         let size: usize = kept.chain(said).map(|(key, value)| key.len() + 4 + json_size(value)).sum();
         if size <= MAX_PROGRESS {
@@ -207,7 +209,7 @@ impl Job {
         }
     }
 
-    fn write_failure(&mut self, failure: &Failure, now: DateTime<Utc>) {
+    pub(super) fn write_failure(&mut self, failure: &Failure, now: DateTime<Utc>) {
         let error: String = failure.error.chars().take(MAX_ERROR).collect();
         self.progress.insert("error".into(), error.into());
         self.progress.insert("timestamp".into(), rfc3339(now).into());
@@ -222,7 +224,7 @@ impl Job {
         };
     }
 
-    fn use_up_attempts(
+    pub(super) fn use_up_attempts(
         &mut self,
         actor: Actor,
         now: DateTime<Utc>,

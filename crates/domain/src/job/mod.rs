@@ -5,18 +5,21 @@
 //! job, call such a function, and write the result back under a guard; they decide nothing themselves.
 
 mod counter;
+mod late;
 mod lease;
 pub mod lifecycle;
 mod new;
 mod priority;
 mod record;
 pub mod report;
-mod stale;
 pub mod status;
+mod undo;
 
 pub use counter::{Counter, Counts, Reset, UnknownCounter};
+pub use late::{LateReport, LateResult, MAX_LATE_RESULT, MAX_LATE_RESULTS, Stale};
 pub use lease::{EndedLease, Lease, LeaseToken};
 pub use new::{InvalidJob, NewJob, SpawnIntent, is_path};
 pub use priority::{InvalidPriority, Priority};
 pub use record::{Job, Progress};
 pub use status::{IllegalTransition, Status, StatusEvent, UnknownStatus};
+pub use undo::NotUndone;

@@ -1,6 +1,7 @@
 //! What a worker says about a job it holds.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::lease::LeaseToken;
@@ -42,7 +43,8 @@ pub enum Holder {
 }
 
 /// What became of the job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It goes on.
     Progress,
@@ -68,7 +70,8 @@ impl Outcome {
 }
 
 /// Why a job could not be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Failure {
     /// What happened, for people and for the policy's rules.
     pub error: String,
@@ -79,7 +82,8 @@ pub struct Failure {
 }
 
 /// Whether trying again can help, as far as the worker knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Retryable {
     /// It can.
     Yes,

@@ -1,20 +1,22 @@
 //! Job states and the transitions between them.
 //!
-//! | from \ event | claim | finish | fail | suspend | release | reclaim | quarantine | recover | retry | hold | resume | unquarantine | cancel |
-//! |---|---|---|---|---|---|---|---|---|---|---|---|---|---|
-//! | queued | running | – | – | – | – | – | – | – | – | paused | – | – | cancelled |
-//! | running | – | finished | failed | paused | queued | queued | quarantined | – | – | – | – | – | cancelled |
-//! | finished | – | – | – | – | – | – | – | – | – | – | – | – | – |
-//! | failed | – | – | – | – | – | – | quarantined | queued | queued | – | – | – | cancelled |
-//! | paused | – | – | – | – | – | – | – | – | – | – | queued | – | cancelled |
-//! | cancelled | – | – | – | – | – | – | – | – | – | – | – | – | – |
-//! | quarantined | – | – | – | – | – | – | – | – | – | – | – | queued | cancelled |
+//! | from \ event | claim | finish | fail | suspend | release | reclaim | quarantine | recover | retry | hold | resume | unquarantine | cancel | accept-finish | accept-fail | unrecover | unreclaim |
+//! |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+//! | queued | running | – | – | – | – | – | – | – | – | paused | – | – | cancelled | finished | failed | failed | running |
+//! | running | – | finished | failed | paused | queued | queued | quarantined | – | – | – | – | – | cancelled | – | – | – | – |
+//! | finished | – | – | – | – | – | – | – | – | – | – | – | – | – | – | – | – | – |
+//! | failed | – | – | – | – | – | – | quarantined | queued | queued | – | – | – | cancelled | – | – | – | – |
+//! | paused | – | – | – | – | – | – | – | – | – | – | queued | – | cancelled | – | – | – | – |
+//! | cancelled | – | – | – | – | – | – | – | – | – | – | – | – | – | – | – | – | – |
+//! | quarantined | – | – | – | – | – | – | – | – | – | – | – | queued | cancelled | finished | failed | failed | running |
 //!
 //! A dash is [`IllegalTransition`], which names both ends. Who sends what: workers `claim`, `finish`, `fail`,
 //! `suspend`, `release`; recovery `reclaim`, `recover`, `quarantine`; admins `retry`, `hold`, `resume`,
-//! `unquarantine`, `cancel`. `quarantine` also follows a worker's failure report that used up the job's attempts.
-//! Producers only create jobs: they share the workers' token, and no worker may give up another's job. Guards that need a lease, a time or a limit stand before the event, in [`super::lifecycle`] and in
-//! the policy; the store repeats them in the `WHERE` of its update.
+//! `unquarantine`, `cancel`, `accept-finish` and `accept-fail` (a late result), `unrecover` and `unreclaim` (undoing a
+//! recovery run). `quarantine` also follows a failure report, in time or accepted late, that used up the job's attempts.
+//! Producers only create jobs: they share the workers' token, and no worker may give up another's job. Guards that need
+//! a lease, a time or a limit stand before the event, in [`super::lifecycle`] and in the policy; the store repeats them
+//! in the `WHERE` of its update.
 
 use std::fmt;
 use std::str::FromStr;
@@ -69,6 +71,14 @@ pub enum StatusEvent {
     Unquarantine,
     /// A person gives it up.
     Cancel,
+    /// A person accepts a late result: it is done.
+    AcceptFinish,
+    /// A person accepts a late result: it could not be done.
+    AcceptFail,
+    /// A person undoes that recovery took up a failed job.
+    Unrecover,
+    /// A person undoes that recovery took a job from its holder.
+    Unreclaim,
 }
 
 impl Status {
@@ -123,6 +133,9 @@ impl Status {
             (Self::Queued | Self::Running | Self::Failed | Self::Paused | Self::Quarantined, E::Cancel) => {
                 Ok(Self::Cancelled)
             }
+            (Self::Queued | Self::Quarantined, E::AcceptFinish) => Ok(Self::Finished),
+            (Self::Queued | Self::Quarantined, E::AcceptFail | E::Unrecover) => Ok(Self::Failed),
+            (Self::Queued | Self::Quarantined, E::Unreclaim) => Ok(Self::Running),
             // The rest, spelled per status, so that a new event stops the build here.
             (
                 from @ Self::Queued,
@@ -139,7 +152,16 @@ impl Status {
             )
             | (
                 from @ Self::Running,
-                E::Claim | E::Recover | E::Retry | E::Hold | E::Resume | E::Unquarantine,
+                E::Claim
+                | E::Recover
+                | E::Retry
+                | E::Hold
+                | E::Resume
+                | E::Unquarantine
+                | E::AcceptFinish
+                | E::AcceptFail
+                | E::Unrecover
+                | E::Unreclaim,
             )
             | (
                 from @ Self::Failed,
@@ -151,7 +173,11 @@ impl Status {
                 | E::Reclaim
                 | E::Hold
                 | E::Resume
-                | E::Unquarantine,
+                | E::Unquarantine
+                | E::AcceptFinish
+                | E::AcceptFail
+                | E::Unrecover
+                | E::Unreclaim,
             )
             | (
                 from @ Self::Paused,
@@ -165,7 +191,11 @@ impl Status {
                 | E::Recover
                 | E::Retry
                 | E::Hold
-                | E::Unquarantine,
+                | E::Unquarantine
+                | E::AcceptFinish
+                | E::AcceptFail
+                | E::Unrecover
+                | E::Unreclaim,
             )
             | (
                 from @ Self::Quarantined,
@@ -195,7 +225,11 @@ impl Status {
                 | E::Hold
                 | E::Resume
                 | E::Unquarantine
-                | E::Cancel,
+                | E::Cancel
+                | E::AcceptFinish
+                | E::AcceptFail
+                | E::Unrecover
+                | E::Unreclaim,
             ) => Err(IllegalTransition { from, event }),
         }
     }
@@ -203,7 +237,7 @@ impl Status {
 
 impl StatusEvent {
     /// Every event, in the order of the table.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Claim,
         Self::Finish,
         Self::Fail,
@@ -217,6 +251,10 @@ impl StatusEvent {
         Self::Resume,
         Self::Unquarantine,
         Self::Cancel,
+        Self::AcceptFinish,
+        Self::AcceptFail,
+        Self::Unrecover,
+        Self::Unreclaim,
     ];
 
     /// The event's name, as in the table.
@@ -236,6 +274,10 @@ impl StatusEvent {
             Self::Resume => "resume",
             Self::Unquarantine => "unquarantine",
             Self::Cancel => "cancel",
+            Self::AcceptFinish => "accept-finish",
+            Self::AcceptFail => "accept-fail",
+            Self::Unrecover => "unrecover",
+            Self::Unreclaim => "unreclaim",
         }
     }
 
@@ -243,9 +285,9 @@ impl StatusEvent {
     #[must_use]
     pub fn leads_to(self) -> Status {
         match self {
-            Self::Claim => Status::Running,
-            Self::Finish => Status::Finished,
-            Self::Fail => Status::Failed,
+            Self::Claim | Self::Unreclaim => Status::Running,
+            Self::Finish | Self::AcceptFinish => Status::Finished,
+            Self::Fail | Self::AcceptFail | Self::Unrecover => Status::Failed,
             Self::Suspend | Self::Hold => Status::Paused,
             Self::GiveBack
             | Self::Reclaim
@@ -313,7 +355,7 @@ mod tests {
     /// The transition function, printed as the table of the module documentation.
     fn table() -> Vec<String> {
         let head = StatusEvent::ALL.map(StatusEvent::as_str).join(" | ");
-        let mut lines = vec![format!("| from \\ event | {head} |"), format!("|---{}|", "|---".repeat(13))];
+        let mut lines = vec![format!("| from \\ event | {head} |"), format!("|---{}|", "|---".repeat(17))];
         for status in Status::ALL {
             let cells = StatusEvent::ALL
                 .map(|event| status.after(event).map_or_else(|_| "–".to_owned(), |to| to.to_string()));

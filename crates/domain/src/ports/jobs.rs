@@ -10,7 +10,7 @@ use super::manual::{AdminAction, Administered, Bulk, BulkAnswer};
 use crate::history::{Actor, JobEvent};
 use crate::id::JobId;
 use crate::job::report::Report;
-use crate::job::{IllegalTransition, Job, Lease, LeaseToken, NewJob, SpawnIntent, Status};
+use crate::job::{IllegalTransition, Job, LateResult, Lease, LeaseToken, NewJob, SpawnIntent, Status};
 use crate::name::{AccountId, Command, QueueName, UniqueKey, WorkerId};
 
 /// Keeps jobs.
@@ -29,6 +29,10 @@ use crate::name::{AccountId, Command, QueueName, UniqueKey, WorkerId};
 /// - J8 After a commit the listener is told of every job that became claimable, now or later, and of every lease that was
 ///   taken from its holder.
 /// - J9 Reads never wait for writes.
+/// - J10 A result that came after its sender had lost the job is kept, at most [`MAX_LATE_RESULTS`] of a job, and counts
+///   from when a person accepts it, once.
+///
+/// [`MAX_LATE_RESULTS`]: crate::job::MAX_LATE_RESULTS
 #[async_trait]
 pub trait JobStore: Send + Sync + std::fmt::Debug {
     /// Creates jobs.
@@ -88,6 +92,12 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
         actor: Actor,
         now: DateTime<Utc>,
     ) -> Result<Applied<Box<Job>>, StoreError>;
+
+    /// The late results of a job, in the order of their numbers; `None` when there is no such job.
+    async fn late_results(&self, id: &JobId) -> Result<Option<Vec<LateResult>>, StoreError>;
+
+    /// Makes a late result of a queued or quarantined job count, records its areas and spawns their missing jobs.
+    async fn accept_late(&self, order: AcceptLate) -> Result<Applied<Box<Job>>, StoreError>;
 
     /// Does one thing to every job of a filter that allows it, or only says what would be done.
     async fn administer_many(&self, bulk: Bulk) -> Result<BulkAnswer, StoreError>;
@@ -185,6 +195,17 @@ pub enum Refused {
         /// Who holds it.
         holder: JobId,
     },
+    /// The job has no such late result.
+    #[error("job `{job}` has no late result {number}")]
+    NoSuchLateResult {
+        /// The job.
+        job: JobId,
+        /// The number asked for.
+        number: u32,
+    },
+    /// The late result was accepted before.
+    #[error("late result {0} was accepted already")]
+    AcceptedBefore(u32),
     /// Only a finished or cancelled job can be run again.
     #[error("a {0} job cannot be run again: only a finished or cancelled one can")]
     NotTerminal(Status),
@@ -288,6 +309,21 @@ pub struct ReportOrder {
     pub spawn: Vec<SpawnIntent>,
     /// How long a renewed lease holds.
     pub lease_for: Duration,
+    /// When.
+    pub now: DateTime<Utc>,
+}
+
+/// An order to make a late result count.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AcceptLate {
+    /// Of which job.
+    pub job: JobId,
+    /// Which of its late results.
+    pub number: u32,
+    /// Jobs to spawn for its areas where they are missing.
+    pub spawn: Vec<SpawnIntent>,
+    /// Who accepts it.
+    pub actor: Actor,
     /// When.
     pub now: DateTime<Utc>,
 }

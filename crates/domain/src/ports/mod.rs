@@ -12,12 +12,14 @@ mod recovery;
 pub use accounts::{AccountStore, FreshCredentials, IssueError, TokenIssuer};
 pub use error::{Cause, StoreError};
 pub use jobs::{
-    Applied, BrokenRow, Claim, Claimed, Create, Created, CreatedJob, Discovery, DiscoveryAnswer, Evidence,
-    Hold, Idempotency, JobFilter, JobRead, JobStore, Page, QueueState, Refused, Release, Released, Renew,
-    Renewed, ReportAnswer, ReportOrder,
+    AcceptLate, Applied, BrokenRow, Claim, Claimed, Create, Created, CreatedJob, Discovery, DiscoveryAnswer,
+    Evidence, Hold, Idempotency, JobFilter, JobRead, JobStore, Page, QueueState, Refused, Release, Released,
+    Renew, Renewed, ReportAnswer, ReportOrder,
 };
 pub use manual::{AdminAction, Administered, Bulk, BulkAnswer, BulkItem, Ineligible};
-pub use recovery::{Candidate, Candidates, Case, Flow, Outcome, Planned, RecoveryStore, Search, Seen};
+pub use recovery::{
+    Candidate, Candidates, Case, Flow, Outcome, Planned, RecoveryStore, Search, Seen, Undo, Undone,
+};
 
 use chrono::{DateTime, Utc};
 

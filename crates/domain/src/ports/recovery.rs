@@ -5,12 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{BrokenRow, Refused, StoreError};
+use super::{BrokenRow, Page, Refused, StoreError};
 use crate::account::AccountState;
 use crate::decision::Decision;
-use crate::history::JobEvent;
+use crate::history::{Actor, JobEvent};
 use crate::id::{JobId, RunId};
-use crate::job::{Job, LeaseToken, Status};
+use crate::job::{Job, LeaseToken, NotUndone, Status};
 use crate::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger};
 
 /// Finds jobs to recover and applies decisions about them.
@@ -23,6 +23,7 @@ use crate::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger}
 /// - R4 Between `begin` and `end` no other cycle begins in the same database, unless `hold_for` passed.
 /// - R5 The history says each reason for not recovering a job once, not once per cycle; what another policy decides is
 ///   said again.
+/// - R6 What `apply` changed can be put back by `undo` until somebody starts or changes the job; once.
 #[async_trait]
 pub trait RecoveryStore: Send + Sync + std::fmt::Debug {
     /// Takes the one place for a cycle, for at most `hold_for`.
@@ -69,8 +70,39 @@ pub trait RecoveryStore: Send + Sync + std::fmt::Debug {
     /// What is known of one job at one moment; `None` when there is no such job.
     async fn case(&self, id: &JobId, now: DateTime<Utc>) -> Result<Option<Case>, StoreError>;
 
-    /// The latest runs, newest first.
-    async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>, StoreError>;
+    /// Runs, newest first, from before `cursor`.
+    async fn runs(&self, cursor: Option<RunId>, limit: u32) -> Result<Page<RunRecord, RunId>, StoreError>;
+
+    /// One run, or `None`.
+    async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError>;
+
+    /// Puts back what a run changed, as far as nothing has happened to it since, or only says what would be put back.
+    async fn undo(&self, order: Undo) -> Result<Undone, StoreError>;
+}
+
+/// An order to undo a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undo {
+    /// Which run.
+    pub run: RunId,
+    /// Only say what would be put back.
+    pub dry_run: bool,
+    /// For how long a job that was running gets its lease back.
+    pub grace: Duration,
+    /// Who undoes it.
+    pub actor: Actor,
+    /// When.
+    pub now: DateTime<Utc>,
+}
+
+/// What became of an order to undo a run. A dry run and the real one give the same answer, as long as nobody else
+/// changes the jobs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Undone {
+    /// The jobs that are as they were before it, and their state.
+    pub undone: Vec<(JobId, Status)>,
+    /// The others, and why they are left alone.
+    pub left: Vec<(JobId, NotUndone)>,
 }
 
 /// Which jobs to look at.

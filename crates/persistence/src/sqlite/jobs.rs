@@ -2,21 +2,20 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use diesel::sql_types::BigInt;
 use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::history::{Actor, JobEvent};
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::job::{Job, Lease};
+use reclaimer_domain::job::{Job, LateResult, Lease};
 use reclaimer_domain::name::{Command, QueueName, WorkerId};
 use reclaimer_domain::ports::{
-    AdminAction, Administered, Applied, Bulk, BulkAnswer, Claim, Claimed, Create, Created, Discovery,
-    DiscoveryAnswer, Evidence, Hold, JobFilter, JobRead, JobStore, Page, QueueState, Release, Released,
-    Renew, Renewed, ReportAnswer, ReportOrder, StoreError,
+    AcceptLate, AdminAction, Administered, Applied, Bulk, BulkAnswer, Claim, Claimed, Create, Created,
+    Discovery, DiscoveryAnswer, Evidence, Hold, JobFilter, JobRead, JobStore, Page, QueueState, Release,
+    Released, Renew, Renewed, ReportAnswer, ReportOrder, StoreError,
 };
 
 use super::effects::Effects;
 use super::statement::prepared;
-use super::{SqliteStore, bulk, claim, create, event_table, job_table, leases, lists, manual, report};
+use super::{SqliteStore, bulk, claim, create, event_table, job_table, late, leases, lists, manual, report};
 use crate::disk;
 
 impl SqliteStore {
@@ -133,6 +132,18 @@ impl JobStore for SqliteStore {
             .await
     }
 
+    async fn late_results(&self, id: &JobId) -> Result<Option<Vec<LateResult>>, StoreError> {
+        let id = id.clone();
+        self.read("read a job's late results", move |conn| {
+            if lists::exists(conn, &id)? { late::list(conn, &id).map(Some) } else { Ok(None) }
+        })
+        .await
+    }
+
+    async fn accept_late(&self, order: AcceptLate) -> Result<Applied<Box<Job>>, StoreError> {
+        self.write("accept a late result", move |conn, effects| late::accept(conn, effects, order)).await
+    }
+
     async fn administer_many(&self, bulk: Bulk) -> Result<BulkAnswer, StoreError> {
         // Counted by a reader: it may look through the whole table, for which no write should wait.
         let counting = bulk.clone();
@@ -169,12 +180,11 @@ impl JobStore for SqliteStore {
     ) -> Result<Option<Page<JobEvent, i64>>, StoreError> {
         let id = id.clone();
         self.read("read a job's history", move |conn| {
-            let found: Option<(i64,)> =
-                prepared!("SELECT 1 FROM job WHERE id = ?", id.as_str()).rows::<(BigInt,)>().first(conn)?;
-            if found.is_none() {
-                return Ok(None);
+            if lists::exists(conn, &id)? {
+                event_table::page(conn, &id, cursor, limit).map(Some)
+            } else {
+                Ok(None)
             }
-            event_table::page(conn, &id, cursor, limit).map(Some)
         })
         .await
     }

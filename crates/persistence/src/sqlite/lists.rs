@@ -120,3 +120,10 @@ pub(super) fn queues(conn: &mut SqliteConnection) -> QueryResult<Vec<QueueState>
     };
     Ok(queues.into_iter().filter_map(state).collect())
 }
+
+/// Whether there is such a job.
+pub(super) fn exists(conn: &mut SqliteConnection, id: &JobId) -> QueryResult<bool> {
+    let found: Option<(i64,)> =
+        prepared!("SELECT 1 FROM job WHERE id = ?", id.as_str()).rows::<(BigInt,)>().first(conn)?;
+    Ok(found.is_some())
+}

@@ -65,7 +65,7 @@ pub(super) fn administer_found(
 }
 
 /// The job of a row. One that cannot be read is set aside first, which makes most of them readable.
-fn readable(conn: &mut SqliteConnection, found: Found, now: DateTime<Utc>) -> QueryResult<Found> {
+pub(super) fn readable(conn: &mut SqliteConnection, found: Found, now: DateTime<Utc>) -> QueryResult<Found> {
     let Err(mut unreadable) = found else { return Ok(found) };
     if set_aside(conn, &mut unreadable, Actor::System, now)?
         && let Some(found) = job_table::find(conn, &unreadable.id)?
@@ -76,7 +76,7 @@ fn readable(conn: &mut SqliteConnection, found: Found, now: DateTime<Utc>) -> Qu
 }
 
 /// Nothing can be done to a row that cannot be read.
-fn refused(broken: &Unreadable) -> Refused {
+pub(super) fn refused(broken: &Unreadable) -> Refused {
     Refused::Broken { id: broken.id.clone(), reason: broken.reason() }
 }
 

@@ -11,6 +11,7 @@ mod effects;
 mod event_table;
 pub(crate) mod job_table;
 mod jobs;
+mod late;
 mod leases;
 mod lists;
 mod manual;
@@ -21,6 +22,7 @@ mod row;
 mod set_aside;
 mod stamp;
 pub(crate) mod statement;
+mod undo;
 mod writer;
 
 use std::path::Path;

@@ -11,8 +11,8 @@ use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::id::{JobId, RunId};
 use reclaimer_domain::job::{Job, Status};
 use reclaimer_domain::ports::{
-    BrokenRow, Candidate, Candidates, Case, Flow, Outcome, Planned, RecoveryStore, Refused, Search, Seen,
-    StoreError, Taken,
+    BrokenRow, Candidate, Candidates, Case, Flow, Outcome, Page, Planned, RecoveryStore, Refused, Search,
+    Seen, StoreError, Taken, Undo, Undone,
 };
 use reclaimer_domain::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger};
 use reclaimer_domain::time::after;
@@ -22,7 +22,7 @@ use super::job_table::{Found, Loaded, load};
 use super::row::{Row, RowSql, job_columns};
 use super::stamp::read_stamp;
 use super::statement::prepared;
-use super::{SqliteStore, accounts, event_table, job_table, leases, set_aside};
+use super::{SqliteStore, accounts, event_table, job_table, leases, set_aside, undo};
 
 #[async_trait]
 impl RecoveryStore for SqliteStore {
@@ -92,8 +92,20 @@ impl RecoveryStore for SqliteStore {
         self.read("look at a job", move |conn| case(conn, &id, now)).await
     }
 
-    async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>, StoreError> {
-        self.read("list recovery runs", move |conn| runs(conn, limit)).await
+    async fn runs(&self, cursor: Option<RunId>, limit: u32) -> Result<Page<RunRecord, RunId>, StoreError> {
+        self.read("list recovery runs", move |conn| runs(conn, cursor.as_ref(), limit)).await
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        let id = id.clone();
+        self.read("read a recovery run", move |conn| run(conn, &id)).await
+    }
+
+    async fn undo(&self, order: Undo) -> Result<Undone, StoreError> {
+        if order.dry_run {
+            return self.read("look at a recovery run", move |conn| undo::undo(conn, &order)).await;
+        }
+        self.write("undo a recovery run", move |conn, _| undo::undo(conn, &order)).await
     }
 }
 
@@ -143,25 +155,60 @@ fn end(conn: &mut SqliteConnection, run: &RunId, record: Option<&RunRecord>) -> 
     Ok(())
 }
 
-fn runs(conn: &mut SqliteConnection, limit: u32) -> QueryResult<Vec<RunRecord>> {
-    type Stored = (String, String, String, String, Option<String>, Option<String>);
-    let rows: Vec<Stored> = prepared!(
-        "SELECT id, type, trigger, started_at, finished_at, report FROM recovery_run ORDER BY id DESC LIMIT ?",
-        limit
-    )
-    .rows::<(Text, Text, Text, Text, Nullable<Text>, Nullable<Text>)>()
-    .all(conn)?;
-    let record = |(id, kind, trigger, started_at, finished_at, report): Stored| {
-        Some(RunRecord {
-            run_id: id.parse().ok()?,
-            kind: kind.parse().ok()?,
-            trigger: serde_json::from_value::<Trigger>(trigger.into()).ok()?,
-            started_at: read_stamp(&started_at)?,
-            finished_at: finished_at.as_deref().and_then(read_stamp),
-            report: report.and_then(|text| serde_json::from_str::<RunReport>(&text).ok()),
-        })
+type StoredRun = (String, String, String, String, Option<String>, Option<String>);
+type StoredRunSql = (Text, Text, Text, Text, Nullable<Text>, Nullable<Text>);
+
+macro_rules! run_columns {
+    () => {
+        "id, type, trigger, started_at, finished_at, report"
     };
-    Ok(rows.into_iter().filter_map(record).collect())
+}
+
+/// Where it goes on is told by the rows, readable or not.
+fn runs(
+    conn: &mut SqliteConnection,
+    cursor: Option<&RunId>,
+    limit: u32,
+) -> QueryResult<Page<RunRecord, RunId>> {
+    let mut rows: Vec<StoredRun> = prepared!(
+        concat!("SELECT ", run_columns!(), " FROM recovery_run WHERE id < ? ORDER BY id DESC LIMIT ?"),
+        cursor.map_or("\u{10ffff}", RunId::as_str),
+        limit.saturating_add(1),
+    )
+    .rows::<StoredRunSql>()
+    .all(conn)?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).and_then(|row| row.0.parse().ok());
+    Ok(Page { items: rows.into_iter().filter_map(read_run).collect(), next })
+}
+
+fn run(conn: &mut SqliteConnection, id: &RunId) -> QueryResult<Option<RunRecord>> {
+    let row: Option<StoredRun> =
+        prepared!(concat!("SELECT ", run_columns!(), " FROM recovery_run WHERE id = ?"), id.as_str())
+            .rows::<StoredRunSql>()
+            .first(conn)?;
+    Ok(row.and_then(read_run))
+}
+
+fn read_run((id, kind, trigger, started_at, finished_at, report): StoredRun) -> Option<RunRecord> {
+    Some(RunRecord {
+        run_id: id.parse().ok()?,
+        kind: kind.parse().ok()?,
+        trigger: serde_json::from_value::<Trigger>(trigger.into()).ok()?,
+        started_at: read_stamp(&started_at)?,
+        finished_at: finished_at.as_deref().and_then(read_stamp),
+        report: report.and_then(|text| serde_json::from_str::<RunReport>(&text).ok()),
+    })
+}
+
+/// The jobs whose status a run decided to change, by its report.
+pub(super) fn changed_by(conn: &mut SqliteConnection, id: &RunId) -> QueryResult<Vec<JobId>> {
+    let report = run(conn, id)?.and_then(|run| run.report);
+    let decisions = report.into_iter().flat_map(|report| report.result.decisions);
+    let changed = decisions.filter(|it| matches!(it.action.as_str(), "requeue" | "quarantine"));
+    Ok(changed.map(|it| it.job_id).collect())
 }
 
 fn candidates(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Candidates> {
@@ -321,6 +368,9 @@ fn apply(
         Ok(entry) => entry,
         Err(illegal) => return Ok(Outcome::Refused(illegal.into())),
     };
+    if entry.kind != EventKind::NotRecovered {
+        undo::keep(conn, run, &job.id, now)?;
+    }
     if !job_table::update(conn, &guard, &job)? {
         return Ok(Outcome::LostRace { found: Some(job.status) });
     }

@@ -6,7 +6,7 @@ use reclaimer_domain::ports::{Refused, ReportAnswer, ReportOrder};
 
 use super::effects::Effects;
 use super::job_table::Loaded;
-use super::{areas, event_table, job_table};
+use super::{areas, event_table, job_table, late};
 
 /// Applies one report, records its areas and spawns their missing jobs.
 pub(super) fn report(
@@ -34,9 +34,12 @@ pub(super) fn report(
         Ok(Verdict::Applied(entries)) if job_table::update(conn, &guard, &job)? => entries,
         // The guard can only fail where another process took the job between the read and the write.
         Ok(Verdict::Stale | Verdict::Overtaken | Verdict::Applied(_)) => {
-            let history = event_table::latest(conn, &job.id)?;
-            if let Some(entry) = job.stale_report(&report, &history, now) {
-                event_table::append(conn, job.id.as_str(), &entry)?;
+            let (history, kept) = (event_table::latest(conn, &job.id)?, late::count(conn, &job.id)?);
+            if let Some(stale) = job.stale_report(&report, &history, kept, now) {
+                event_table::append(conn, job.id.as_str(), &stale.entry)?;
+                if let Some(result) = &stale.late {
+                    late::keep(conn, &job.id, result)?;
+                }
             }
             return Ok(ReportAnswer::Stale { status: job.status });
         }

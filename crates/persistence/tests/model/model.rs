@@ -56,6 +56,8 @@ pub(crate) struct History {
     pub(crate) changes: Vec<(Option<Status>, Status)>,
     /// Every report that did not count, by who sent what.
     pub(crate) stale: BTreeSet<String>,
+    /// Who took it under which lease, in order.
+    claims: Vec<(WorkerId, LeaseToken)>,
     /// How often it was said why recovery left the job.
     pub(crate) left: usize,
     /// What was said last, while nothing else has happened.
@@ -133,6 +135,7 @@ impl ModelJob {
     pub(crate) fn claim(&mut self, worker: &WorkerId, token: LeaseToken, now: DateTime<Utc>) {
         assert_eq!(self.row.status, Status::Queued, "{} was claimed", self.id);
         self.becomes(Status::Running);
+        self.history.claims.push((worker.clone(), token.clone()));
         self.row.attempt += 1;
         self.row.lease_epoch += 1;
         let expires_at = in_seconds(now, LEASE);
@@ -167,9 +170,13 @@ impl ModelJob {
             }
             let who = match &report.holder {
                 Holder::Lease(token) => token.expose(),
-                Holder::Worker(worker) => worker.as_str(),
+                Holder::Worker(worker) => {
+                    let its = self.history.claims.iter().rev().find(|(taker, _)| taker == worker);
+                    its.map_or(worker.as_str(), |(_, token)| token.expose())
+                }
             };
-            self.history.stale.insert(format!("{} by {who}", report.outcome.as_str()));
+            let said = format!("{} by {who}", report.outcome.as_str());
+            self.history.stale.insert(said);
             return Fate::Stale;
         };
         let (last, digest) = &self.row.last_report;

@@ -23,7 +23,7 @@ async fn a_run_that_was_asked_for_says_why_it_could_not() {
     world.store.with(|rows| rows.failures.push((Call::Candidates, broken_statement())));
     let answered = world.handle.recover(RecoveryType::Failed, false).await.unwrap();
 
-    let record = world.handle.runs(1).await.unwrap().remove(0);
+    let record = world.handle.runs(None, 1).await.unwrap().items.remove(0);
     let report = record.report.unwrap();
     assert_eq!(report, answered);
     assert!(!report.success);
@@ -56,7 +56,7 @@ async fn a_cycle_that_breaks_off_says_what_it_had_done() {
         rows.before_apply = Some(Box::new(|rows| rows.failures.push((Call::Apply(0), away()))));
     });
     let report = world.handle.recover(RecoveryType::Failed, false).await.unwrap();
-    assert_eq!(world.handle.runs(1).await.unwrap().remove(0).report.as_ref(), Some(&report));
+    assert_eq!(world.handle.runs(None, 1).await.unwrap().items.remove(0).report.as_ref(), Some(&report));
     assert_eq!(
         report.message,
         "Job recovery broke off: disk full; until then 0 recovered, 0 failed, 2 skipped"

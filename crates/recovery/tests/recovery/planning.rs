@@ -341,6 +341,6 @@ async fn a_dry_run_leaves_no_record_takes_no_place_and_is_not_followed_up() {
     assert!(report.message.starts_with("Job recovery dry run"), "{}", report.message);
     world.pass(SECOND * 30).await;
     assert_eq!(world.store.take_calls(), []);
-    assert_eq!(world.handle.runs(10).await.unwrap(), []);
+    assert_eq!(world.handle.runs(None, 10).await.unwrap().items, []);
     assert_eq!(world.store.count(Status::Failed), 60);
 }

@@ -21,7 +21,7 @@ async fn the_startup_run_comes_three_seconds_after_the_start() {
     world.pass(MILLI).await;
     assert_eq!(world.store.triggers(), [Trigger::Startup]);
     assert_eq!(world.store.job("job-000").status, Status::Queued);
-    let record = world.handle.runs(1).await.unwrap().remove(0);
+    let record = world.handle.runs(None, 1).await.unwrap().items.remove(0);
     assert_eq!((record.kind, record.started_at), (RecoveryType::Comprehensive, after(noon(), SECOND * 3)));
     assert_eq!(record.report.unwrap().result.recovered_jobs, 1);
 }

@@ -12,8 +12,8 @@ use reclaimer_domain::account::AccountState;
 use reclaimer_domain::id::{JobId, RunId};
 use reclaimer_domain::job::{Job, Status};
 use reclaimer_domain::ports::{
-    BrokenRow, Candidate, Candidates, Case, Flow, Outcome, Planned, RecoveryStore, Refused, Search, Seen,
-    StoreError,
+    BrokenRow, Candidate, Candidates, Case, Flow, Outcome, Page, Planned, RecoveryStore, Refused, Search,
+    Seen, StoreError, Undo, Undone,
 };
 use reclaimer_domain::recovery::{CycleRunning, RecoveryType, RunRecord, Trigger};
 use reclaimer_domain::time::after;
@@ -29,6 +29,7 @@ pub(crate) enum Call {
     SetAside,
     Grace(DateTime<Utc>),
     Shift(TimeDelta),
+    Undo(Undo),
 }
 
 /// Changes the rows behind the engine's back.
@@ -273,7 +274,18 @@ impl RecoveryStore for FakeStore {
         }))
     }
 
-    async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>, StoreError> {
-        Ok(self.with(|rows| rows.records.iter().rev().take(limit as usize).cloned().collect()))
+    async fn runs(&self, cursor: Option<RunId>, limit: u32) -> Result<Page<RunRecord, RunId>, StoreError> {
+        let older = |record: &&RunRecord| cursor.as_ref().is_none_or(|cursor| record.run_id < *cursor);
+        let items =
+            self.with(|rows| rows.records.iter().rev().filter(older).take(limit as usize).cloned().collect());
+        Ok(Page { items, next: None })
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        Ok(self.with(|rows| rows.records.iter().find(|record| record.run_id == *id).cloned()))
+    }
+
+    async fn undo(&self, order: Undo) -> Result<Undone, StoreError> {
+        self.call(Call::Undo(order)).map(|_| Undone::default())
     }
 }

@@ -9,5 +9,5 @@ mod value;
 pub(crate) use body::{Body, MaybeBody};
 pub(crate) use document::Document;
 pub(crate) use object::{Objects, object};
-pub(crate) use query::{Empty, Id, Parameters};
+pub(crate) use query::{Empty, Id, Ids, Parameters};
 pub(crate) use value::{moment, statuses, whole};

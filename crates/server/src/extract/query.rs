@@ -48,11 +48,25 @@ impl<S: Send + Sync, T: FromStr<Err: Display>> FromRequestParts<S> for Id<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(text) = Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|error| Problem::bad_request(code::INVALID_PATH, error.to_string()))?;
-        text.parse()
-            .map(Self)
-            .map_err(|error: T::Err| Problem::bad_request(code::INVALID_PATH, error.to_string()))
+        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(invalid)?;
+        text.parse().map(Self).map_err(invalid)
     }
+}
+
+/// The names in a path that has two, e.g. of a job and of what belongs to it.
+#[derive(Debug)]
+pub(crate) struct Ids<T, U>(pub(crate) T, pub(crate) U);
+
+impl<S: Send + Sync, T: FromStr<Err: Display>, U: FromStr<Err: Display>> FromRequestParts<S> for Ids<T, U> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path((first, second)) =
+            Path::<(String, String)>::from_request_parts(parts, state).await.map_err(invalid)?;
+        Ok(Self(first.parse().map_err(invalid)?, second.parse().map_err(invalid)?))
+    }
+}
+
+fn invalid(error: impl Display) -> Problem {
+    Problem::bad_request(code::INVALID_PATH, error.to_string())
 }

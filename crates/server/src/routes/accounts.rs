@@ -7,9 +7,9 @@ use reclaimer_domain::account::Account;
 use reclaimer_domain::name::{AccountId, ProviderId};
 use reclaimer_domain::secret::Secret;
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
-use super::paging;
+use super::paging::{self, PageParameters};
 use crate::code;
 use crate::extract::{Body, Empty, Id, Parameters, moment};
 use crate::problem::{Problem, ProblemDocument};
@@ -37,29 +37,17 @@ pub(crate) struct AccountRequest {
 /// The longest user id, in characters.
 const LONGEST_USER: usize = 256;
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ListParameters {
-    /// At most so many, 1 to 500.
-    #[param(minimum = 1, maximum = 500, default = 50)]
-    #[param(value_type = Option<u32>)]
-    limit: Option<String>,
-    /// Where to go on: the `nextCursor` of the part before.
-    cursor: Option<String>,
-}
-
 /// List accounts
 ///
 /// In the order of their names, without their secrets.
-#[utoipa::path(get, path = "/api/admin/accounts", tag = "admin", params(ListParameters), responses(
+#[utoipa::path(get, path = "/api/admin/accounts", tag = "admin", params(PageParameters), responses(
     (status = 200, description = "A part of the list", body = ListShape<AccountShape>),
 ))]
 pub(crate) async fn list(
     State(app): State<App>,
-    Parameters(parameters): Parameters<ListParameters>,
+    Parameters(parameters): Parameters<PageParameters>,
 ) -> Result<axum::Json<ListShape<AccountShape>>, Problem> {
-    let (limit, cursor) = (paging::limit(parameters.limit)?, paging::cursor(parameters.cursor)?);
+    let (limit, cursor) = parameters.read()?;
     let page = app.accounts.accounts(cursor, limit).await?;
     let next_cursor = page.next.map(paging::cursor_of);
     let now = app.clock.now();

@@ -13,7 +13,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::order::Order;
-use super::paging;
+use super::paging::{self, PageParameters};
 use crate::code;
 use crate::described::{Ordered, Orders};
 use crate::extract::{Body, Document, Empty, Id, Objects, Parameters};
@@ -221,32 +221,20 @@ pub(crate) async fn show(
     read(&app, &id).await.map(axum::Json)
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct EventParameters {
-    /// At most so many, 1 to 500.
-    #[param(minimum = 1, maximum = 500, default = 50)]
-    #[param(value_type = Option<u32>)]
-    limit: Option<String>,
-    /// Where to go on: the `nextCursor` of the part before.
-    cursor: Option<String>,
-}
-
 /// Read a job's history
 ///
 /// Oldest first.
 #[utoipa::path(get, path = "/api/jobs/{id}/events", tag = "producer",
-    params(("id" = String, Path, description = "The job"), EventParameters), responses(
+    params(("id" = String, Path, description = "The job"), PageParameters), responses(
     (status = 200, description = "A part of its history", body = ListShape<EventShape>),
     (status = 404, description = "There is no such job", body = ProblemDocument),
 ))]
 pub(crate) async fn events(
     State(app): State<App>,
     Id(id): Id<JobId>,
-    Parameters(parameters): Parameters<EventParameters>,
+    Parameters(parameters): Parameters<PageParameters>,
 ) -> Result<axum::Json<ListShape<EventShape>>, Problem> {
-    let (limit, cursor) = (paging::limit(parameters.limit)?, paging::cursor(parameters.cursor)?);
+    let (limit, cursor) = parameters.read()?;
     let page = app.jobs.events(&id, cursor, limit).await?.ok_or(Refused::NoSuchJob(id))?;
     Ok(axum::Json(ListShape {
         items: page.items.into_iter().map(EventShape::from).collect(),

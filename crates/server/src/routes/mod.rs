@@ -8,6 +8,7 @@ mod description;
 mod discovery;
 mod health;
 mod jobs;
+mod late_results;
 mod leases;
 mod open;
 mod order;
@@ -15,6 +16,7 @@ mod paging;
 mod progress;
 mod queues;
 mod recovery;
+mod runs;
 mod workers;
 
 pub(crate) use jobs::CreatedList;
@@ -73,17 +75,22 @@ fn worker_routes() -> OpenApiRouter<App> {
         .routes(routes!(discovery::discover))
         .routes(routes!(jobs::show))
         .routes(routes!(jobs::events))
+        .routes(routes!(late_results::list))
 }
 
 fn admin_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(recovery::overview, recovery::recover))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::undo))
         .routes(routes!(admin_jobs::retry))
         .routes(routes!(admin_jobs::cancel))
         .routes(routes!(admin_jobs::pause))
         .routes(routes!(admin_jobs::resume))
         .routes(routes!(admin_jobs::release))
         .routes(routes!(admin_jobs::rerun))
+        .routes(routes!(late_results::accept))
         .routes(routes!(bulk::bulk))
         .routes(routes!(queues::list))
         .routes(routes!(queues::pause))

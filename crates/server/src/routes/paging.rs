@@ -4,12 +4,34 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use serde::Deserialize;
+use utoipa::IntoParams;
+
 use crate::code;
 use crate::problem::Problem;
 
 /// Items of a part unless asked otherwise, and at most.
 const DEFAULT: u32 = 50;
 const MOST: u32 = 500;
+
+/// Which part of a list that is read whole or part by part.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageParameters {
+    /// At most so many, 1 to 500.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    #[param(value_type = Option<u32>)]
+    limit: Option<String>,
+    /// Where to go on: the `nextCursor` of the part before.
+    cursor: Option<String>,
+}
+
+impl PageParameters {
+    pub(super) fn read<T: FromStr>(self) -> Result<(u32, Option<T>), Problem> {
+        Ok((limit(self.limit)?, cursor(self.cursor)?))
+    }
+}
 
 /// Reads a `limit`.
 pub(super) fn limit(text: Option<String>) -> Result<u32, Problem> {

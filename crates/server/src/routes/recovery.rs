@@ -48,7 +48,7 @@ pub(crate) async fn overview(
     Ok(axum::Json(Overview {
         types: RecoveryType::ALL.map(kind).into(),
         schedule: app.recovery.schedule(),
-        last_runs: app.recovery.runs(RUNS).await?,
+        last_runs: app.recovery.runs(None, RUNS).await?.items,
     }))
 }
 

@@ -97,6 +97,10 @@ pub async fn records_are_kept_newest_first(rig: &dyn Rig) {
     store.begin(run("01D"), HOLD, noon()).await.unwrap().unwrap();
     store.end(run("01D"), None).await.unwrap();
     let expected = [record("01C", Trigger::LeaseWatch), record("01B", Trigger::Manual)];
-    assert_eq!(store.runs(2).await.unwrap(), expected);
-    assert_eq!(rig.another().await.runs(9).await.unwrap().len(), 3);
+    let page = store.runs(None, 2).await.unwrap();
+    assert_eq!((page.items, page.next), (expected.into(), Some(run("01B"))));
+    let rest = rig.another().await.runs(Some(run("01B")), 2).await.unwrap();
+    assert_eq!((rest.items, rest.next), (vec![record("01A", Trigger::Startup)], None));
+    assert_eq!(store.run(&run("01C")).await.unwrap(), Some(record("01C", Trigger::LeaseWatch)));
+    assert_eq!(store.run(&run("01D")).await.unwrap(), None);
 }

@@ -136,7 +136,7 @@ pub async fn reads_do_not_wait_for_writes(rig: &dyn Rig) {
         assert_eq!(store.peek(None, None, 9, noon()).await.unwrap().len(), 1);
         assert_eq!(store.queues().await.unwrap().len(), 1);
         assert_eq!(store.accounts(None, 9).await.unwrap().items.len(), 1);
-        assert!(store.runs(9).await.unwrap().is_empty());
+        assert!(store.runs(None, 9).await.unwrap().items.is_empty());
         let search = Search {
             kind: RecoveryType::Comprehensive,
             expired_leases_only: false,

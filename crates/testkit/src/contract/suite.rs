@@ -70,6 +70,14 @@ macro_rules! store_contract {
                 a_report_on_no_job_is_refused
                 a_report_and_a_cancel_cannot_both_win
             }
+            late_results {
+                a_result_that_came_too_late_is_kept
+                what_is_no_late_result_is_not_kept
+                so_many_late_results_are_kept
+                a_late_result_counts_once_accepted
+                a_late_failure_can_be_accepted
+                a_late_result_is_accepted_once_and_in_time
+            }
             areas {
                 an_area_gets_the_jobs_it_asks_for
                 an_area_gets_each_job_once
@@ -158,6 +166,12 @@ macro_rules! store_contract {
                 a_stale_report_is_no_news_of_the_job
                 the_flow_of_the_last_minute_is_known
             }
+            undoing {
+                a_run_is_undone
+                a_lease_comes_back_with_a_grace
+                what_moved_on_is_left_and_named
+                a_run_is_undone_once
+            }
             cycles {
                 one_cycle_at_a_time
                 one_of_many_cycles_begins
@@ -211,9 +225,11 @@ mod tests {
             include_str!("decisions.rs"),
             include_str!("discovery.rs"),
             include_str!("holders.rs"),
+            include_str!("late_results.rs"),
             include_str!("leases.rs"),
             include_str!("lists.rs"),
             include_str!("reports.rs"),
+            include_str!("undoing.rs"),
         ] {
             assert!(contracts(source).count() > 0);
             for contract in contracts(source) {

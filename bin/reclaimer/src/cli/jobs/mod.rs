@@ -39,6 +39,14 @@ pub(super) enum Command {
     Release(act::Requeue),
     /// Run finished or cancelled jobs again, as new jobs
     Rerun(act::Ids),
+    /// Accept what a worker reported too late, instead of running the job again
+    Accept {
+        /// The job
+        id: String,
+        /// Which of its late results; `jobs show` lists them
+        #[arg(default_value_t = 1)]
+        number: u32,
+    },
     /// Do one thing to every job of a filter, or say what would be done
     Bulk(act::Bulk),
 }
@@ -67,6 +75,7 @@ pub(super) async fn run(common: &Common, command: Command) -> Result<ExitCode> {
         Command::Resume(jobs) => return act::act(&client, output, "resume", &jobs).await,
         Command::Release(jobs) => return act::requeue(&client, output, "release", &jobs).await,
         Command::Rerun(jobs) => return act::act(&client, output, "rerun", &jobs).await,
+        Command::Accept { id, number } => accept(&client, output, &id, number).await?,
         Command::Bulk(bulk) => return act::many(&client, output, bulk).await,
     }
     Ok(ExitCode::SUCCESS)
@@ -108,8 +117,9 @@ async fn show_list(client: &Client, output: Output, list: List) -> Result<()> {
 async fn show(client: &Client, output: Output, id: &str) -> Result<()> {
     let job = client.get(&["api", "jobs", id]).await?;
     let events = client.all(&["api", "jobs", id, "events"], &[]).await?;
+    let late = client.get(&["api", "jobs", id, "late-results"]).await?["items"].take();
     if output.is_json() {
-        return output.json(&json!({ "job": job, "events": events }));
+        return output.json(&json!({ "job": job, "events": events, "lateResults": late }));
     }
     let fields = job.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
     output.table(&["field", "value"], fields.map(|(name, value)| vec![name.clone(), cell(value)]))?;
@@ -126,5 +136,25 @@ async fn show(client: &Client, output: Output, id: &str) -> Result<()> {
         .map(cell)
         .to_vec()
     });
-    output.table(&["at", "what", "from", "to", "by", "rule", "why"], rows)
+    output.table(&["at", "what", "from", "to", "by", "rule", "why"], rows)?;
+    for result in late.as_array().into_iter().flatten() {
+        let number = cell(&result["number"]);
+        output.text(&match &result["acceptedAt"] {
+            Value::Null => format!(
+                "late result {number}: {}; `reclaimer jobs accept {id} {number}` makes it count",
+                cell(&result["summary"])
+            ),
+            at => format!("late result {number}: {}; accepted {}", cell(&result["summary"]), cell(at)),
+        })?;
+    }
+    Ok(())
+}
+
+async fn accept(client: &Client, output: Output, id: &str, number: u32) -> Result<()> {
+    let path = ["api", "admin", "jobs", id, "late-results", &number.to_string(), "accept"];
+    let job = client.ask(Method::POST, &path, &[], None).await?;
+    if output.is_json() {
+        return output.json(&job);
+    }
+    output.text(&format!("job {id} is {} by late result {number}", cell(&job["status"])))
 }

@@ -1,0 +1,2 @@
+DROP TABLE recovery_change;
+DROP TABLE late_result;
