@@ -16,6 +16,7 @@ mod fencing;
 mod in_order;
 mod life;
 mod link;
+mod policy;
 mod privacy;
 mod recovery;
 mod rig;

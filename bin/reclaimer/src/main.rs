@@ -11,6 +11,7 @@ mod demo;
 mod docs_site;
 mod fleet;
 mod logging;
+mod policy;
 mod system;
 mod wiring;
 

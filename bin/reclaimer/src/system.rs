@@ -92,6 +92,24 @@ impl EndSignals {
     }
 }
 
+/// What asks for reading anew what may change while the server runs.
+#[derive(Debug)]
+pub(crate) struct ReloadSignals(Signal);
+
+impl ReloadSignals {
+    /// Listens from now on.
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// The next of them.
+    pub(crate) async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}
+
 async fn hung_up(hangup: &mut Option<Signal>) {
     match hangup {
         Some(hangup) => drop(hangup.recv().await),

@@ -20,6 +20,7 @@ use tracing::error;
 use crate::config::{Masked, Settings};
 use crate::docs_site;
 use crate::fleet::{self, Crew, Sockets};
+use crate::policy::{self, PolicyFile};
 use crate::system::Seed;
 
 /// What the graph needs from outside.
@@ -31,6 +32,8 @@ pub(crate) struct Outside {
     pub(crate) listeners: Listeners,
     /// The sockets of links that workers connect to.
     pub(crate) sockets: Sockets,
+    /// What recovery decides by.
+    pub(crate) policy: policy::Loaded,
     /// Cancelled when the server is to end.
     pub(crate) shutdown: CancellationToken,
 }
@@ -40,6 +43,7 @@ pub(crate) struct Outside {
 pub(crate) struct Graph {
     store: SqliteStore,
     engine: Engine,
+    policy: Arc<PolicyFile>,
     crew: Crew,
     router: axum::Router,
     listeners: Listeners,
@@ -50,7 +54,7 @@ pub(crate) struct Graph {
 
 /// Puts everything together.
 pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
-    let Outside { clock, seed, auth, listeners, sockets, shutdown } = outside;
+    let Outside { clock, seed, auth, listeners, sockets, policy, shutdown } = outside;
 
     let arrivals = Arc::new(Arrivals::new(Arc::clone(&clock)));
     let roster = Arc::new(Roster::default());
@@ -88,10 +92,11 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
         reclaimer_recovery::Deps {
             store: recovery,
             clock: Arc::clone(&clock),
-            policy: Arc::new(settings.recovery.policy()),
+            policy: Arc::clone(&policy.policy),
             rng: seed.generator("recovery"),
         },
     );
+    let policy = Arc::new(PolicyFile::new(policy, recovery.clone(), Arc::clone(&clock)));
     let router = router(
         reclaimer_server::Config {
             auth,
@@ -103,6 +108,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
             jobs,
             accounts,
             recovery,
+            policy: Arc::clone(&policy) as _,
             fleet,
             clock: Arc::clone(&clock),
             shutdown: shutdown.clone(),
@@ -114,7 +120,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
         grace: settings.server.shutdown_grace,
         ..Limits::default()
     };
-    Ok(Graph { store, engine, crew, router, listeners, limits, clock, shutdown })
+    Ok(Graph { store, engine, policy, crew, router, listeners, limits, clock, shutdown })
 }
 
 impl Graph {
@@ -129,6 +135,11 @@ impl Graph {
                 "the server starts without its database: {error}"
             );
         }
+    }
+
+    /// The policy file, to be read anew.
+    pub(crate) fn policy(&self) -> Arc<PolicyFile> {
+        Arc::clone(&self.policy)
     }
 
     /// Runs until the shutdown is asked for, and then ends in order: no more connections, running requests finish, the

@@ -37,6 +37,7 @@ codes! {
     KEY_HELD = "key_held", "409", "a live job holds the unique key";
     STALE_LEASE = "stale_lease", "409", "the sender does not hold the job any more: final for the worker, which drops the job";
     BROKEN_ROW = "broken_row", "409", "the job's row cannot be read; recovery sets it aside";
+    NO_POLICY_FILE = "no_policy_file", "409", "the policy in force was read from no file; set `recovery.policy`, and start the server again";
     RECOVERY_RUNNING = "recovery_running", "409", "a recovery cycle runs; `Retry-After` says when to ask again";
     ACCOUNT_NOT_VALID = "account_not_valid", "409", "the account has no token that holds; it must be authorised again";
     UNKNOWN_PROVIDER = "unknown_provider", "409", "the account's provider is not configured; add it as `[[oauth.provider]]`";
@@ -46,6 +47,7 @@ codes! {
     TOO_LARGE = "too_large", "413", "the body is larger than 1 MiB; split it";
     NOT_JSON = "not_json", "415", "send the body with `content-type: application/json`";
     UNKNOWN_HOST = "unknown_host", "421", "the server is not called that; see `server.allowed_hosts`";
+    POLICY_REFUSED = "policy_refused", "422", "the policy file cannot be used; the text names lines and reasons, and the policy before it stays in force";
     UNKNOWN_PARENT = "unknown_parent", "422", "there is no job that this one could come from";
     WRONG_PROVIDER = "wrong_provider", "422", "the account belongs to another provider";
     WRONG_USER = "wrong_user", "422", "the account belongs to another user";

@@ -316,3 +316,121 @@ pub(crate) struct RecoveryFailure {
     code: String,
     error: String,
 }
+
+/// Something wrong or doubtful in a policy file.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PolicyFinding {
+    /// The line, from 1.
+    line: u32,
+    /// The character in that line, from 1.
+    column: u32,
+    /// The rule it is about.
+    #[schema(nullable = false)]
+    rule: Option<String>,
+    /// The key it is about.
+    #[schema(nullable = false)]
+    key: Option<String>,
+    /// What is wrong, what is allowed, what was probably meant.
+    message: String,
+}
+
+/// Why a job is where it is, and what recovery would do with it now.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct JobExplanation {
+    job_id: String,
+    /// Where it stands.
+    status: String,
+    /// The moment that all of this is about.
+    at: DateTime<Utc>,
+    /// The policy in force.
+    policy_hash: String,
+    /// The whole in one sentence.
+    summary: String,
+    /// What would be decided now; absent for a job that recovery has nothing to decide about. A delay that is drawn by
+    /// chance comes out differently each time.
+    #[schema(nullable = false)]
+    decision: Option<RecoveryDecision>,
+    /// The rules that were tried, in order, up to the first that matched.
+    rules: Vec<TriedRule>,
+    /// The rules behind it.
+    not_tried: Vec<String>,
+    /// The budgets of the job under the rule that matched.
+    budgets: Vec<JobBudget>,
+    /// What that rule requires.
+    requirements: Vec<TestedRequirement>,
+    /// When recovery looks at the job next, at the latest.
+    next_look: NextLook,
+    /// What recovery last said of the job; absent when it never looked at it, or the history is pruned.
+    #[schema(nullable = false)]
+    on_record: Option<OnRecord>,
+}
+
+/// A rule that was tried.
+#[derive(ToSchema)]
+pub(crate) struct TriedRule {
+    name: String,
+    /// Whether all of its conditions hold.
+    matched: bool,
+    /// None = it matches every job.
+    conditions: Vec<TestedCondition>,
+}
+
+/// A condition that was looked at.
+#[derive(ToSchema)]
+pub(crate) struct TestedCondition {
+    /// Its key in policy files.
+    key: String,
+    /// What it asks for.
+    expected: String,
+    /// What was found.
+    actual: String,
+    holds: bool,
+}
+
+/// A requirement that was looked at.
+#[derive(ToSchema)]
+pub(crate) struct TestedRequirement {
+    /// Its word in policy files.
+    key: String,
+    /// What was found.
+    actual: String,
+    holds: bool,
+}
+
+/// What a job may still cost.
+#[derive(ToSchema)]
+pub(crate) struct JobBudget {
+    /// `lease_losses`, `attempts` or `recoveries`.
+    kind: String,
+    /// How much is used, the present loss included.
+    used: u32,
+    /// How much there is; from there on the job is quarantined.
+    most: u32,
+}
+
+/// When recovery looks at a job next.
+#[derive(ToSchema)]
+pub(crate) struct NextLook {
+    /// `null` = not by itself.
+    at: Option<DateTime<Utc>>,
+    /// Why then, or why not at all.
+    why: String,
+}
+
+/// What recovery said of a job.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OnRecord {
+    at: DateTime<Utc>,
+    /// `not_recovered`, `recovered`, `reclaimed`, `quarantined` or `set_aside`.
+    kind: String,
+    run_id: String,
+    #[schema(nullable = false)]
+    rule: Option<String>,
+    #[schema(nullable = false)]
+    reason: Option<String>,
+    #[schema(nullable = false)]
+    policy_hash: Option<String>,
+}

@@ -7,6 +7,7 @@ mod extract;
 pub mod fleet;
 mod host;
 mod listen;
+pub mod policy;
 mod problem;
 mod request_id;
 mod routes;

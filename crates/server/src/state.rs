@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::fleet::Fleet;
+use crate::policy::PolicySource;
 
 /// Settings of the API.
 #[derive(Debug, Clone)]
@@ -40,6 +41,8 @@ pub struct Deps {
     pub accounts: Arc<dyn AccountStore>,
     /// Asks for recovery runs.
     pub recovery: reclaimer_recovery::Handle,
+    /// Where its policy comes from.
+    pub policy: Arc<dyn PolicySource>,
     /// Links, their workers and processes.
     pub fleet: Arc<dyn Fleet>,
     /// Tells the time that is stored.
@@ -56,6 +59,7 @@ pub(crate) struct App {
     pub(crate) jobs: Arc<dyn JobStore>,
     pub(crate) accounts: Arc<dyn AccountStore>,
     pub(crate) recovery: reclaimer_recovery::Handle,
+    pub(crate) policy: Arc<dyn PolicySource>,
     pub(crate) fleet: Arc<dyn Fleet>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shutdown: CancellationToken,
@@ -65,10 +69,22 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(config: Config, deps: Deps) -> Self {
-        let Deps { provisioning, jobs, accounts, recovery, fleet, clock, shutdown } = deps;
+        let Deps { provisioning, jobs, accounts, recovery, policy, fleet, clock, shutdown } = deps;
         let waiting = Arc::new(Semaphore::new(config.most_waiting));
         let (config, probe) = (Arc::new(config), Arc::default());
-        Self { config, provisioning, jobs, accounts, recovery, fleet, clock, shutdown, probe, waiting }
+        Self {
+            config,
+            provisioning,
+            jobs,
+            accounts,
+            recovery,
+            policy,
+            fleet,
+            clock,
+            shutdown,
+            probe,
+            waiting,
+        }
     }
 
     /// Room for one more who waits; `None` when there is none. Whoever does not wait needs none.

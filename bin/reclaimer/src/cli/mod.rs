@@ -7,6 +7,7 @@ mod generate;
 mod jobs;
 mod maintenance;
 pub(crate) mod output;
+mod policy;
 mod queues;
 mod recover;
 mod runs;
@@ -74,6 +75,9 @@ enum Command {
     /// Look at past recovery runs, and undo one
     #[command(subcommand)]
     Runs(runs::Command),
+    /// Check, show and reload the rules of recovery, and have them explain what becomes of a job
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Look at queues, stop and restart them
     #[command(subcommand)]
     Queues(queues::Command),
@@ -156,6 +160,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Jobs(command)) => runtime.block_on(jobs::run(&common, command)),
         Some(Command::Recover(args)) => runtime.block_on(recover::run(&common, args)),
         Some(Command::Runs(command)) => runtime.block_on(runs::run(&common, command)).map(done),
+        Some(Command::Policy(command)) => runtime.block_on(policy::run(&common, command)),
         Some(Command::Queues(command)) => runtime.block_on(queues::run(&common, command)).map(done),
         Some(Command::Workers(command)) => runtime.block_on(workers::run(&common, command)).map(done),
         Some(Command::Links(command)) => runtime.block_on(workers::links(&common, command)).map(done),

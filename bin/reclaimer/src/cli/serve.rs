@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use reclaimer_server::policy::{PolicySource, ReloadError};
 use reclaimer_server::{Address, Auth, Listeners};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -14,7 +15,8 @@ use crate::config::{Flags, Settings, load};
 use crate::data_dir::{ADMIN_TOKEN, DataDir, WORKER_TOKEN};
 use crate::fleet;
 use crate::logging;
-use crate::system::{EndSignals, Seed, SystemClock};
+use crate::policy::{self, PolicyFile};
+use crate::system::{EndSignals, ReloadSignals, Seed, SystemClock};
 use crate::wiring::{self, Outside, database_file};
 
 #[derive(Debug, Default, clap::Args)]
@@ -32,6 +34,8 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let settings = load(&Flags { listen: args.listen, ..common.flags() })?.settings;
     logging::start(&settings);
     let mut signals = EndSignals::listen(args.leashed)?;
+    let reloads = ReloadSignals::listen()?;
+    let policy = policy(&settings)?;
     let data = DataDir::take(&settings.server.data_dir)?;
     let auth = auth(&settings, &data)?;
     let own_uid = nix::unistd::geteuid().as_raw();
@@ -46,6 +50,7 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         auth,
         listeners,
         sockets,
+        policy,
         shutdown: shutdown.clone(),
     };
     let graph = wiring::build(&settings, outside)?;
@@ -54,6 +59,7 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let announced = data.announce(&addresses);
     greet(&settings, &data, &addresses);
 
+    let reloading = tokio::spawn(reload(graph.policy(), reloads));
     let mut server = tokio::spawn(graph.run());
     let reason = tokio::select! {
         signal = signals.next() => signal,
@@ -71,6 +77,7 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
             false
         }
     };
+    reloading.abort();
     drop(announced);
     if in_order {
         info!(area = "JOB-MANAGER", reason, "the server has ended in order");
@@ -81,6 +88,24 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         reason, "some requests were cut off; what they wrote is kept, their jobs come back"
     );
     Ok(ExitCode::FAILURE)
+}
+
+/// The policy that the settings name.
+fn policy(settings: &Settings) -> Result<policy::Loaded> {
+    policy::Loaded::of(&settings.recovery).map_err(|unusable| {
+        let lines = unusable.lines().join("\n  ");
+        anyhow::anyhow!("the policy file of `recovery.policy` cannot be used:\n  {lines}")
+    })
+}
+
+/// Reads the policy file anew at each signal. What comes of it is in the log.
+async fn reload(policy: Arc<PolicyFile>, mut signals: ReloadSignals) {
+    loop {
+        signals.next().await;
+        if let Err(ReloadError::NoFile) = policy.reload().await {
+            info!(area = "JOB-MANAGER", reason = "SIGHUP", "{}", ReloadError::NoFile);
+        }
+    }
 }
 
 fn auth(settings: &Settings, data: &DataDir) -> Result<Auth> {

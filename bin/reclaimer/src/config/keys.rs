@@ -167,8 +167,16 @@ pub(super) const KEYS: &[Key] = &[
                   first that fits counts",
     },
     one("recovery.reclaim_grace", "how long leases are held on after our own absence"),
-    one("recovery.poison_after", "leases lost in a row without a report until a job is quarantined"),
-    one("recovery.max_recoveries", "how often a failed job is recovered"),
+    one(
+        "recovery.policy",
+        "a file with rules of your own, see `docs/recovery.md`; read at the start, on SIGHUP, and when asked by \
+         `reclaimer policy reload`. Unset: the built-in rules alone",
+    ),
+    one(
+        "recovery.poison_after",
+        "leases lost in a row without a report until a job is quarantined; a policy file may say otherwise",
+    ),
+    one("recovery.max_recoveries", "how often a failed job is recovered; a policy file may say otherwise"),
     one("recovery.budget_ratio", "per job claimed within a minute, recovery may queue so many again …"),
     one("recovery.budget_per_second", "… and so many a second on top; the rest waits"),
     one("log.format", "`pretty`, `json`, or `auto`: pretty on a terminal"),

@@ -14,5 +14,5 @@ mod words;
 
 pub(crate) use fleet::{Mode, OnExhausted, Restart, Worker};
 pub(crate) use load::{Flags, Loaded, load};
-pub(crate) use settings::{LogFormat, Masked, Provider, Settings};
+pub(crate) use settings::{LogFormat, Masked, Provider, Recovery, Settings};
 pub(crate) use show::shown;

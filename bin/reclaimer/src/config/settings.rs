@@ -9,7 +9,7 @@ use reclaimer_domain::area::SpawnRules;
 use reclaimer_domain::name::{AreaKind, Command, ProviderId, QueueName};
 use reclaimer_domain::secret::Secret;
 use reclaimer_persistence::Durability;
-use reclaimer_policy::{Defaults, Policy, StuckLimits, StuckOverride};
+use reclaimer_policy::{Defaults, StuckLimits, StuckOverride};
 use reclaimer_server::Address;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -237,6 +237,7 @@ pub(crate) struct Recovery {
     pub(crate) stuck: Vec<Stuck>,
     #[serde(with = "humantime_serde")]
     pub(crate) reclaim_grace: Duration,
+    pub(crate) policy: Option<PathBuf>,
     pub(crate) poison_after: u32,
     pub(crate) max_recoveries: u32,
     pub(crate) budget_ratio: f64,
@@ -268,6 +269,7 @@ impl Default for Recovery {
             stuck_after: library.stuck.stuck_after,
             stuck: Vec::new(),
             reclaim_grace: library.reclaim_grace,
+            policy: None,
             poison_after: policy.poison_after,
             max_recoveries: policy.max_recoveries,
             budget_ratio: library.budget.ratio,
@@ -301,13 +303,13 @@ impl Recovery {
         }
     }
 
-    /// The built-in policy with these limits.
-    pub(crate) fn policy(&self) -> Policy {
-        Policy::builtin_with(Defaults {
+    /// What holds where neither a rule nor the policy file's own defaults say otherwise.
+    pub(crate) fn policy_defaults(&self) -> Defaults {
+        Defaults {
             poison_after: self.poison_after,
             max_recoveries: self.max_recoveries,
             ..Defaults::default()
-        })
+        }
     }
 }
 

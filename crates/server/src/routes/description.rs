@@ -153,6 +153,7 @@ mod tests {
     use reclaimer_domain::recovery::{RecoveryType, RunRecord, RunReport, Trigger};
     use reclaimer_domain::time::after;
     use reclaimer_domain::wire::{Credentials, JobOnTheWire};
+    use reclaimer_policy::Explanation;
     use reclaimer_testkit::{a_job, noon};
     use serde_json::{Value, json};
     use std::collections::BTreeSet;
@@ -248,6 +249,42 @@ mod tests {
         assert_described(&described, "JobOnTheWire", &written);
         assert_described(&described, "Lease", &written["lease"]);
         assert_described(&described, "Credentials", &written["credentials"]);
+    }
+
+    #[test]
+    fn an_explanation_is_described_as_it_is_written() {
+        let described = described();
+        let at = "2026-01-05T14:20:00.000Z";
+        let explanation: Explanation = serde_json::from_value(json!({
+            "jobId": "J", "status": "failed", "at": at, "policyHash": "a1b2c3d4e5f6", "summary": "s",
+            "decision": { "jobId": "J", "action": "skip", "reason": "w", "lookAgainAt": at },
+            "rules": [{ "name": "r", "matched": true, "conditions": [
+                { "key": "status", "expected": "failed", "actual": "failed", "holds": true },
+            ] }],
+            "notTried": ["s"],
+            "budgets": [{ "kind": "attempts", "used": 1, "most": 5 }],
+            "requirements": [{ "key": "account_valid", "actual": "it is not", "holds": false }],
+            "nextLook": { "at": at, "why": "w" },
+            "onRecord": { "at": at, "kind": "not_recovered", "runId": "R", "rule": "r", "reason": "w",
+                "policyHash": "a1b2c3d4e5f6" },
+        }))
+        .unwrap();
+        let written = serde_json::to_value(&explanation).unwrap();
+        assert_described(&described, "JobExplanation", &written);
+        assert_described(&described, "TriedRule", &written["rules"][0]);
+        assert_described(&described, "TestedCondition", &written["rules"][0]["conditions"][0]);
+        assert_described(&described, "JobBudget", &written["budgets"][0]);
+        assert_described(&described, "TestedRequirement", &written["requirements"][0]);
+        assert_described(&described, "NextLook", &written["nextLook"]);
+        assert_described(&described, "OnRecord", &written["onRecord"]);
+    }
+
+    #[test]
+    fn a_finding_in_a_policy_file_is_described_as_it_is_written() {
+        let refused = reclaimer_policy::file::read("[[rule]]\nname = \"r\"\nx = 1\n", Default::default());
+        let written = serde_json::to_value(&refused.unwrap_err().findings).unwrap();
+        let finding = written.as_array().unwrap().iter().find(|finding| finding["key"] == "x").unwrap();
+        assert_described(&described(), "PolicyFinding", finding);
     }
 
     #[test]

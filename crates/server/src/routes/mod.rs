@@ -13,6 +13,7 @@ mod leases;
 mod open;
 mod order;
 mod paging;
+mod policy;
 mod progress;
 mod queues;
 mod recovery;
@@ -84,6 +85,9 @@ fn admin_routes() -> OpenApiRouter<App> {
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))
         .routes(routes!(runs::undo))
+        .routes(routes!(policy::show))
+        .routes(routes!(policy::reload))
+        .routes(routes!(policy::explain))
         .routes(routes!(admin_jobs::retry))
         .routes(routes!(admin_jobs::cancel))
         .routes(routes!(admin_jobs::pause))

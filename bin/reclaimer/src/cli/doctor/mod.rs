@@ -1,6 +1,7 @@
 //! `reclaimer doctor`: checks what on-call would check, and says what to do about each finding.
 
 mod database;
+mod policy;
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -57,11 +58,12 @@ pub(super) async fn run(common: &Common) -> Result<ExitCode> {
     let (settings, output) = (common.load()?.settings, common.output());
     let file = database_file(&settings)?;
     let mut findings = database::check(&file, &settings.recovery.engine());
+    findings.extend(policy::file(&settings.recovery));
     findings.push(disk(&file, &settings));
     findings.extend(secrets(&settings.server.data_dir, &file));
     findings.extend(sockets(&settings.server.data_dir));
     findings.extend(link_sockets(&settings));
-    findings.extend(server(common).await);
+    findings.extend(server(common, &settings).await);
     if output.is_json() {
         output.json(&findings)?;
     } else {
@@ -200,7 +202,7 @@ async fn fleet(client: &Client) -> Vec<Finding> {
 }
 
 /// The running server: whether it can serve, and whether its clock is ours.
-async fn server(common: &Common) -> Vec<Finding> {
+async fn server(common: &Common, settings: &Settings) -> Vec<Finding> {
     let client = match common.client() {
         Ok(client) => client,
         Err(error) => {
@@ -221,6 +223,7 @@ async fn server(common: &Common) -> Vec<Finding> {
         }
     });
     findings.extend(clock(&client).await);
+    findings.extend(policy::in_force(&client, &settings.recovery).await);
     findings.extend(fleet(&client).await);
     findings
 }
