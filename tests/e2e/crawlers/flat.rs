@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use reqwest::Method;
 use serde_json::json;
 
@@ -283,5 +284,64 @@ async fn it_gives_up_when_the_server_stays_away() -> Result<()> {
     assert_eq!(crawler.ended().await?.code(), Some(1));
     let said = std::fs::read_to_string(folder.path().join("crawler.log"))?;
     assert_eq!(said.matches("not connected").count(), 10, "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_gave_up_is_restarted_by_the_supervisor_and_its_job_is_done() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (socket, away) = (folder.path().join("flat.sock"), folder.path().join("away.sock"));
+    let gate = Gate::closed(folder.path());
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/crawlers/flat.py");
+    // What it does when it hears nothing is its own matter here: its link is not named, so nobody ends it for silence.
+    let server = server(
+        folder.path(),
+        &format!(
+            "heartbeat_interval = \"500ms\"\nheartbeat_timeout = \"2s\"\n{PATIENT}\
+             [supervisor]\nenabled = true\n[[supervisor.worker]]\nname = \"crawler\"\ncommand = \"python3\"\n\
+             args = [\"{example}\", {socket:?}, \"--beat=0.2\", \"--poll=0.05\", \"--reconnect-delay=0.01\", \"--until\", {:?}]\n\
+             restart = \"on-failure\"\nrestart_delay = \"20ms\"\nmax_restarts = 1000\n",
+            gate.0
+        ),
+    )
+    .await?;
+    let id = job_about(&server, &files(folder.path())?).await?;
+    holder(&server).await?;
+    let process = async || Ok::<_, anyhow::Error>(server.fleet().await?["processes"][0].clone());
+    let first = process().await?["pid"].clone();
+    let pid = Pid::from_raw(i32::try_from(first.as_i64().context("no process")?)?);
+
+    // It loses its connection, and finds no way back.
+    kill(pid, Signal::SIGSTOP)?;
+    until("its connection to be lost", async || {
+        Ok((server.fleet().await?["workers"] == json!([])).then_some(()))
+    })
+    .await?;
+    std::fs::rename(&socket, &away)?;
+    kill(pid, Signal::SIGCONT)?;
+    until("it to have given up, and to be back", async || {
+        let now = process().await?;
+        Ok((now["restarts"].as_u64() >= Some(1) && now["pid"].is_number()).then_some(now))
+    })
+    .await?;
+    std::fs::rename(&away, &socket)?;
+
+    // The grace of a lost connection is five minutes here: the job is back because its process has ended.
+    until("another process to have the job", async || {
+        let job = server.job(&id).await?;
+        Ok((job["status"] == "running" && job["attempt"] == 2).then_some(()))
+    })
+    .await?;
+    gate.open()?;
+    server.becomes(&id, "finished").await?;
+    let events = server.events(&id).await?;
+    let evidence = events.iter().find(|event| event["kind"] == "evidence").context("no evidence")?;
+    assert_eq!(evidence["reason"], "its worker crawler-1 exited with code 1");
+    let said = evidence["detail"]["output"].to_string();
+    assert!(said.contains("the server was not there 10 times in a row"), "{evidence}");
+    let mut kinds = server.kinds(&id).await?;
+    kinds.retain(|kind| kind != "evidence");
+    assert_eq!(kinds, ["created", "claimed", "reclaimed", "claimed", "finished"]);
+    server.stop().await?;
     Ok(())
 }
