@@ -294,7 +294,7 @@ class Crawler:
             match await self.tell(job, status, said):
                 case None:
                     pass
-                case {"code": "stale_lease" | "refused"}:
+                case {"code": "stale_lease" | "unknown_job" | "illegal_transition" | "broken_row"}:
                     return
                 case {"code": "invalid_report" | "unknown_status", "message": message}:
                     if status == "failed":

@@ -23,20 +23,13 @@ codes! {
     UNAUTHORIZED = "unauthorized", "401", "no valid token, or a socket peer who may not call";
     FORBIDDEN = "forbidden", "403", "a worker's token where an admin's is needed";
     NOT_FOUND = "not_found", "404", "there is nothing at this path";
-    UNKNOWN_JOB = "unknown_job", "404", "there is no such job";
     UNKNOWN_ACCOUNT = "unknown_account", "404, in an order 422", "there is no such account; set it first";
     UNKNOWN_WORKER = "unknown_worker", "404", "no worker of this name is connected by a link or supervised";
     UNKNOWN_LINK = "unknown_link", "404", "no link of this name is configured";
-    UNKNOWN_LATE_RESULT = "unknown_late_result", "404", "the job has no late result of this number";
     UNKNOWN_RUN = "unknown_run", "404", "there is no such recovery run";
     METHOD_NOT_ALLOWED = "method_not_allowed", "405", "the path is there, the method is not; the header `allow` says which are";
     SLOW_BODY = "slow_body", "408", "the body did not arrive in time";
-    ILLEGAL_TRANSITION = "illegal_transition", "409", "the job's state forbids it; the text names both ends";
-    NOT_TERMINAL = "not_terminal", "409", "only a finished or cancelled job can be run again";
-    ACCEPTED_BEFORE = "accepted_before", "409", "the late result was accepted already";
-    KEY_HELD = "key_held", "409", "a live job holds the unique key";
     STALE_LEASE = "stale_lease", "409", "the sender does not hold the job any more: final for the worker, which drops the job";
-    BROKEN_ROW = "broken_row", "409", "the job's row cannot be read; recovery sets it aside";
     NO_POLICY_FILE = "no_policy_file", "409", "the policy in force was read from no file; set `recovery.policy`, and start the server again";
     RECOVERY_RUNNING = "recovery_running", "409", "a recovery cycle runs; `Retry-After` says when to ask again";
     ACCOUNT_NOT_VALID = "account_not_valid", "409", "the account has no token that holds; it must be authorised again";
@@ -64,8 +57,15 @@ mod tests {
     use super::*;
     use reclaimer_domain::ports::StoreError;
 
-    /// What the domain refuses reports with.
-    const OF_REPORTS: [(&str, &str, &str); 2] = [
+    /// What the domain refuses reports and orders with.
+    const OF_THE_DOMAIN: [(&str, &str, &str); 9] = [
+        ("unknown_job", "404", "there is no such job"),
+        ("illegal_transition", "409", "the job's state forbids it; the text names both ends"),
+        ("not_terminal", "409", "only a finished or cancelled job can be run again"),
+        ("key_held", "409", "a live job holds the unique key"),
+        ("unknown_late_result", "404", "the job has no late result of this number"),
+        ("accepted_before", "409", "the late result was accepted already"),
+        ("broken_row", "409", "the job's row cannot be read; recovery sets it aside"),
         ("invalid_report", "400", "a report cannot be read; the text names the field"),
         ("unknown_status", "400", "a report has a status that is none; the text names those there are"),
     ];
@@ -83,7 +83,7 @@ mod tests {
         let (head, _) = stored.split_once("## From the API\n").unwrap();
         let rows: String = ALL
             .iter()
-            .chain(&OF_REPORTS)
+            .chain(&OF_THE_DOMAIN)
             .map(|(code, status, meaning)| format!("| `{code}` | {status} | {meaning} |\n"))
             .collect();
         let page = format!("{head}## From the API\n\n| code | status | means |\n|---|---|---|\n{rows}");

@@ -7,8 +7,6 @@ use serde::Serialize;
 use tracing::error;
 use utoipa::ToSchema;
 
-use crate::code;
-
 /// A refusal, with what a person and a program need to act on it. The outermost layer adds the request's id and writes
 /// the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,15 +102,14 @@ impl From<StoreError> for Problem {
 
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
-        let (status, code) = match &refused {
-            Refused::NoSuchJob(_) => (StatusCode::NOT_FOUND, code::UNKNOWN_JOB),
-            Refused::Illegal(_) => (StatusCode::CONFLICT, code::ILLEGAL_TRANSITION),
-            Refused::Broken { .. } => (StatusCode::CONFLICT, code::BROKEN_ROW),
-            Refused::KeyHeld { .. } => (StatusCode::CONFLICT, code::KEY_HELD),
-            Refused::NoSuchLateResult { .. } => (StatusCode::NOT_FOUND, code::UNKNOWN_LATE_RESULT),
-            Refused::AcceptedBefore(_) => (StatusCode::CONFLICT, code::ACCEPTED_BEFORE),
-            Refused::NotTerminal(_) => (StatusCode::CONFLICT, code::NOT_TERMINAL),
+        let status = match &refused {
+            Refused::NoSuchJob(_) | Refused::NoSuchLateResult { .. } => StatusCode::NOT_FOUND,
+            Refused::Illegal(_)
+            | Refused::Broken { .. }
+            | Refused::KeyHeld { .. }
+            | Refused::AcceptedBefore(_)
+            | Refused::NotTerminal(_) => StatusCode::CONFLICT,
         };
-        Self::new(status, code, refused.to_string())
+        Self::new(status, refused.code(), refused.to_string())
     }
 }

@@ -142,7 +142,7 @@ async fn reports_that_are_late_repeated_out_of_order_or_about_others_change_noth
 
     // About a job of somebody else, by its id alone, and about one that never was.
     let others = scene.job["id"].clone();
-    for (task, code) in [(others.clone(), "stale_lease"), (json!("01NEVERWAS"), "refused")] {
+    for (task, code) in [(others.clone(), "stale_lease"), (json!("01NEVERWAS"), "unknown_job")] {
         let lie = json!({ "taskId": task, "status": "failed", "error": "a lie" });
         scene.rude.say("message", "PROGRESS_UPDATE", lie).await?;
         let nack = scene.rude.hear("nack").await?["payload"].clone();

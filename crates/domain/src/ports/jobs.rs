@@ -211,6 +211,22 @@ pub enum Refused {
     NotTerminal(Status),
 }
 
+impl Refused {
+    /// The stable word for answers.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoSuchJob(_) => "unknown_job",
+            Self::Illegal(_) => "illegal_transition",
+            Self::Broken { .. } => "broken_row",
+            Self::KeyHeld { .. } => "key_held",
+            Self::NoSuchLateResult { .. } => "unknown_late_result",
+            Self::AcceptedBefore(_) => "accepted_before",
+            Self::NotTerminal(_) => "not_terminal",
+        }
+    }
+}
+
 /// An order to create jobs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Create {

@@ -329,6 +329,12 @@ impl Core {
         Effect::Claim { request_id, want: Want { worker, queue, commands, limit, wait } }
     }
 
+    /// Whether the worker holds as many jobs as it can run.
+    fn is_full(&self) -> bool {
+        let capacity = self.registration.as_ref().and_then(|registration| registration.capacity);
+        capacity.is_some_and(|capacity| self.held.len() >= usize::try_from(capacity).unwrap_or(usize::MAX))
+    }
+
     /// Forgets the requests for jobs that wait; answers how many they are.
     fn stop_claiming(&mut self) -> usize {
         self.asking = 0;
@@ -364,7 +370,8 @@ impl Core {
             Ok(report) => vec![Effect::Report { report: Box::new(report), subject }],
             Err(error) => {
                 self.counters.unreadable += 1;
-                self.receipt(subject, Err((error.code().to_owned(), error.to_string())))
+                let (code, message) = (error.code().to_owned(), error.to_string());
+                vec![Effect::Refuse { subject, code, message }]
             }
         }
     }
@@ -399,6 +406,7 @@ impl Core {
                 vec![Effect::Send(Outbound::StartJob(job))]
             }
             Done::Took(Ok(None) | Err(_)) | Done::Nothing => Vec::new(),
+            Done::Refused { subject, code, message } => self.receipt(subject, Err((code, message))),
             Done::Reported { subject, held, outcome } => self.reported(subject, held, outcome),
             Done::Refreshed { request, outcome } => self.refreshed(request, outcome),
             Done::Kept(Ok(renewed)) => self.kept(renewed),
@@ -470,7 +478,9 @@ impl Core {
                 let reason = format!("the job is somebody else's matter now; it is {status}");
                 (true, Err(("stale_lease".to_owned(), reason)))
             }
-            Ok(ReportAnswer::Refused(refused)) => (false, Err(("refused".to_owned(), refused.to_string()))),
+            Ok(ReportAnswer::Refused(refused)) => {
+                (false, Err((refused.code().to_owned(), refused.to_string())))
+            }
             Err(error) => (false, Err((error.code().to_owned(), error.to_string()))),
         };
         if let Some(token) = held.filter(|_| over) {
@@ -545,7 +555,7 @@ impl Core {
                 None => Outbound::Pause,
             }),
             // It stays queued, for whoever takes it.
-            Command::Offer(_) if self.paused || self.leaving => Vec::new(),
+            Command::Offer(_) if self.paused || self.leaving || self.is_full() => Vec::new(),
             Command::Offer(job) => vec![Effect::Take(job)],
             // Some may have been reported on here already.
             Command::Inherit(leases) => vec![Effect::TakeOver(leases)],

@@ -34,6 +34,15 @@ pub(crate) enum Effect {
         /// How its receipt names it.
         subject: Subject,
     },
+    /// Refuse a report that cannot be read, behind those that came before it; answered by [`Done::Refused`].
+    Refuse {
+        /// What it is about, for the receipt.
+        subject: Subject,
+        /// The stable word.
+        code: String,
+        /// Why.
+        message: String,
+    },
     /// Get credentials; answered by [`Done::Refreshed`].
     Refresh(RefreshRequest),
     /// See which of these leases, held until now by another connection of the worker, still hold; answered by
@@ -116,6 +125,11 @@ pub(crate) enum Done {
     },
     Forgot {
         before: u64,
+    },
+    Refused {
+        subject: Subject,
+        code: String,
+        message: String,
     },
     Left {
         reason: String,

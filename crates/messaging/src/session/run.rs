@@ -287,6 +287,9 @@ impl Session {
                     };
                     Done::Reported { subject, held, outcome: context.provisioning.report(*report).await }
                 })),
+                Effect::Refuse { subject, code, message } => {
+                    self.reports.push_back(Box::pin(async move { Done::Refused { subject, code, message } }));
+                }
                 Effect::Refresh(request) => self.others.push(Box::pin(async move {
                     let outcome = refresh(&context, &request).await;
                     Done::Refreshed { request, outcome }

@@ -310,7 +310,10 @@ fn receipts_are_for_those_who_asked_for_them() {
     let code = |receipt: Receipt| receipt.outcome.unwrap_err().0;
     assert_eq!(code(receipt(Ok(ReportAnswer::Stale { status: Status::Queued }))), "stale_lease");
     assert_eq!(code(receipt(Err(StoreError::Closing))), "shutting_down");
-    let unknown = rig.hear(Inbound::Report(json!({ "taskId": "J", "lease": "1", "status": "done" })));
+    // Behind the receipts of what came before it.
+    let effects = rig.hear(Inbound::Report(json!({ "taskId": "J", "lease": "1", "status": "done" })));
+    let Some(Effect::Refuse { subject, code, message }) = effects.into_iter().next() else { panic!() };
+    let unknown = rig.core.done(Done::Refused { subject, code, message });
     assert!(
         matches!(sent(&unknown), Outbound::Receipt(Receipt { outcome: Err((code, _)), .. }) if code == "unknown_status")
     );
@@ -433,6 +436,11 @@ fn a_job_that_was_offered_is_started_if_it_still_waits() {
     ));
     assert_eq!(rig.held(), ["1"]);
     assert!(rig.core.done(Done::Took(Ok(None))).is_empty());
+
+    // One who has no room for it leaves it to others.
+    let registration = Registration { capacity: Some(1), ..Registration::default() };
+    rig.hear(Inbound::Registered(registration));
+    assert!(rig.core.command(Command::Offer("K".parse().unwrap())).is_empty());
 }
 
 #[test]
