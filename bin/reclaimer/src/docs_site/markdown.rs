@@ -12,7 +12,12 @@ pub(super) fn render(
     let mut in_title = false;
     let mut linked: Vec<bool> = Vec::new();
     let mut events = Vec::new();
+    // Where the heading begins that is being read, and its words.
+    let mut heading: Option<(usize, String)> = None;
     for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
+        if let (Some((_, words)), Event::Text(more) | Event::Code(more)) = (&mut heading, &event) {
+            words.push_str(more);
+        }
         match event {
             Event::Start(Tag::Heading { level: pulldown_cmark::HeadingLevel::H1, .. }) if title.is_none() => {
                 title = Some(String::new());
@@ -21,6 +26,18 @@ pub(super) fn render(
             Event::End(TagEnd::Heading(pulldown_cmark::HeadingLevel::H1)) if in_title => in_title = false,
             Event::Text(words) | Event::Code(words) if in_title => {
                 title.get_or_insert_default().push_str(&words);
+            }
+            Event::Start(Tag::Heading { .. }) => {
+                heading = Some((events.len(), String::new()));
+                events.push(event);
+            }
+            Event::End(TagEnd::Heading(_)) => {
+                if let Some((start, words)) = heading.take()
+                    && let Event::Start(Tag::Heading { id, .. }) = &mut events[start]
+                {
+                    *id = Some(anchor(&words).into());
+                }
+                events.push(event);
             }
             Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
                 // A link to a file that has no page stays as its words.
@@ -43,6 +60,12 @@ pub(super) fn render(
     let mut out = String::new();
     html::push_html(&mut out, events.into_iter());
     (title, out)
+}
+
+/// The name by which links lead to a heading.
+fn anchor(words: &str) -> String {
+    let kept = words.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
 fn target<'a>(
@@ -85,10 +108,11 @@ mod tests {
     fn links_between_files_become_links_between_pages() {
         let page_of =
             |file: &str| (file == "docs/reference/errors.md").then(|| "reference/errors".to_owned());
-        let text = "# A *title*\n\n[codes](reference/errors.md#x), [code](../src/lib.rs), <script>";
+        let text = "# A *title*\n\n[codes](reference/errors.md#x), [code](../src/lib.rs), <script>\n\n## `open`, and so on";
         let (title, body) = render("docs/architecture.md", text, page_of);
         assert_eq!(title.as_deref(), Some("A title"));
         assert!(body.contains("<a href=\"/docs/reference/errors#x\">codes</a>, code"), "{body}");
         assert!(body.contains("&lt;script&gt;"), "{body}");
+        assert!(body.contains("<h2 id=\"open-and-so-on\"><code>open</code>, and so on</h2>"), "{body}");
     }
 }
