@@ -4,6 +4,7 @@ mod envelope;
 mod flat;
 mod misbehaviour;
 mod reconnecting;
+mod transcript;
 
 use std::path::Path;
 

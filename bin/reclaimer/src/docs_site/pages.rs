@@ -26,6 +26,7 @@ documents! {
     "decisions/0005": "docs/decisions/0005-worker-launcher.md",
     "performance": "docs/performance.md",
     "worker-http": "docs/worker-http.md",
+    "worker-protocol": "docs/worker-protocol.md",
     "reference/states": "docs/reference/states.md",
     "reference/errors": "docs/reference/errors.md",
     "reference/configuration": "docs/reference/configuration.md",
