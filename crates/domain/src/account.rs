@@ -1,6 +1,7 @@
 //! Accounts: whose credentials a job needs, and whether they hold at a moment.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::name::{AccountId, ProviderId};
 use crate::secret::Secret;
@@ -65,7 +66,45 @@ pub enum AccountState {
     Valid(AccountId),
 }
 
+/// How the account that a job names stands, without its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// The job names none.
+    NotNeeded,
+    /// It does not exist, or its data was erased.
+    Missing,
+    /// No token of it holds.
+    Invalid,
+    /// It can be used.
+    Valid,
+}
+
+impl Standing {
+    /// The state of the account of this name; nothing is needed where there is no name.
+    #[must_use]
+    pub fn of(self, account: Option<&AccountId>) -> AccountState {
+        match (self, account) {
+            (Self::NotNeeded, _) | (_, None) => AccountState::NotNeeded,
+            (Self::Missing, Some(id)) => AccountState::Missing(id.clone()),
+            (Self::Invalid, Some(id)) => AccountState::Invalid(id.clone()),
+            (Self::Valid, Some(id)) => AccountState::Valid(id.clone()),
+        }
+    }
+}
+
 impl AccountState {
+    /// How it stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match self {
+            Self::NotNeeded => Standing::NotNeeded,
+            Self::Missing(_) => Standing::Missing,
+            Self::Invalid(_) => Standing::Invalid,
+            Self::Valid(_) => Standing::Valid,
+        }
+    }
+
     /// The state of the account a job names, given what was found under that name.
     #[must_use]
     pub fn of(named: Option<&AccountId>, found: Option<&Account>, now: DateTime<Utc>) -> Self {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 
-use crate::account::AccountState;
+use crate::account::{AccountState, Standing};
 use crate::job::Priority;
 use crate::name::{QueueName, RuleName};
 
@@ -21,6 +21,8 @@ pub struct Decision {
     pub reason: String,
     /// Why a running job counted as stuck.
     pub sign: Option<StuckSign>,
+    /// How the account that the job names stood.
+    pub account: Standing,
     /// The policy that decided.
     pub policy: PolicyHash,
 }
@@ -81,7 +83,8 @@ pub enum Requirement {
 }
 
 /// Why a running job counts as stuck.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StuckSign {
     /// Its lease ended without a renewal.
     LeaseExpired,
@@ -132,6 +135,17 @@ impl<'de> serde::Deserialize<'de> for PolicyHash {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Unmet {
+    /// The word in policies and events.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requirement(requirement) => requirement.as_str(),
+            Self::RecoveryBudget => "recovery_budget",
+        }
     }
 }
 
@@ -207,12 +221,6 @@ impl StuckSign {
 }
 
 impl serde::Serialize for Requirement {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl serde::Serialize for StuckSign {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }

@@ -11,6 +11,7 @@ pub mod name;
 pub mod nesting;
 pub mod ports;
 pub mod recovery;
+pub mod saw;
 pub mod secret;
 pub mod time;
 pub mod wire;

@@ -32,6 +32,12 @@ pub fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> std::time::Duration {
     (to - from).to_std().unwrap_or_default()
 }
 
+/// A length of time in whole milliseconds, as answers and events have it.
+#[must_use]
+pub fn millis_of(length: std::time::Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Serde for a timestamp as [`rfc3339`]: `#[serde(with = "reclaimer_domain::time::millis")]`.
 pub mod millis {
     use chrono::{DateTime, Utc};

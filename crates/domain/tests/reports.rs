@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use reclaimer_domain::account::Standing;
 use reclaimer_domain::decision::{Action, Decision, StuckSign};
 use reclaimer_domain::history::{Actor, HistoryEntry, JobEvent};
 use reclaimer_domain::job::lifecycle::{MAX_PROGRESS, Verdict};
@@ -133,6 +134,7 @@ fn a_late_report_is_told_by_what_ended_its_lease() {
             rule: None,
             reason: "r".to_owned(),
             sign: Some(StuckSign::LeaseExpired),
+            account: Standing::NotNeeded,
             policy: "a1b2c3d4e5f6".parse().unwrap(),
         };
         job.recover(&decision, &"R".parse().unwrap(), noon()).unwrap()

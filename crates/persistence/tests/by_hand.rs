@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
+use reclaimer_domain::account::Standing;
 use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::job::report::{Holder, Outcome, Report};
@@ -103,6 +104,7 @@ impl Rig {
             rule: None,
             reason: "stuck".to_owned(),
             sign: None,
+            account: Standing::NotNeeded,
             policy: "a1b2c3d4e5f6".parse().unwrap(),
         };
         let planned = vec![Planned { job: job.id.clone(), seen: Seen::of(job), decision }];

@@ -192,6 +192,7 @@ impl Policy {
             rule: matched.map(|rule| rule.name.clone()),
             reason,
             sign: subject.sign,
+            account: subject.account.standing(),
             policy: self.hash,
         };
         let Some(rule) = matched else {

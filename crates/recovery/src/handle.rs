@@ -1,7 +1,6 @@
 //! What the rest of the program asks of the engine.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rand::rngs::StdRng;
@@ -9,7 +8,7 @@ use reclaimer_domain::history::Actor;
 use reclaimer_domain::id::{JobId, RunId};
 use reclaimer_domain::ports::{BrokenRow, Case, Clock, Page, RecoveryStore, StoreError, Undo, Undone};
 use reclaimer_domain::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport};
-use reclaimer_domain::time::{after, millis, millis_option};
+use reclaimer_domain::time::{after, millis, millis_of, millis_option};
 use reclaimer_policy::{Explanation, Policy, Question, Rhythm, explain};
 use serde::Serialize;
 use tokio::sync::mpsc::error::TrySendError;
@@ -241,8 +240,4 @@ impl Handle {
             last_failure: state.last_failure,
         }
     }
-}
-
-fn millis_of(length: Duration) -> u64 {
-    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }

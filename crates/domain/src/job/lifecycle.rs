@@ -18,7 +18,8 @@ use crate::history::{Actor, EventKind, HistoryEntry};
 use crate::id::RunId;
 use crate::name::WorkerId;
 use crate::ports::Evidence;
-use crate::time::{after, rfc3339};
+use crate::saw::Saw;
+use crate::time::{after, between, millis_of, rfc3339};
 
 /// The most characters of an error text that are kept.
 pub const MAX_ERROR: usize = 16_384;
@@ -113,6 +114,7 @@ impl Job {
             Some(Lease { worker: worker.clone(), token, expires_at: after(now, lease_for), excused: false });
         self.report_stamp = None;
         self.report_digest = None;
+        self.longest_silence = Duration::ZERO;
         self.started_at = Some(now);
         self.finished_at = None;
         self.updated_at = now;
@@ -160,7 +162,12 @@ impl Job {
         self.end_lease(self.status);
         self.finished_at = Some(now);
         let mut entry = self.entry(kind, Some(from), actor.clone(), now);
-        entry.detail = Some(json!({ "lease": lease.token.fingerprint(), "attempt": self.attempt }));
+        entry.detail = Some(json!({
+            "lease": lease.token.fingerprint(),
+            "attempt": self.attempt,
+            "ranMs": millis_of(self.started_at.map_or(Duration::ZERO, |began| between(began, now))),
+            "longestSilenceMs": millis_of(self.longest_silence),
+        }));
         let mut entries = vec![entry];
         match &report.outcome {
             Outcome::Failed(failure) => {
@@ -195,6 +202,12 @@ impl Job {
             self.resume_state = Some(state.clone());
         }
         self.lease_losses = 0;
+        self.mention(now);
+    }
+
+    /// Somebody says something about it.
+    fn mention(&mut self, now: DateTime<Utc>) {
+        self.longest_silence = self.longest_silence.max(between(self.updated_at, now));
         self.updated_at = now;
     }
 
@@ -264,7 +277,7 @@ impl Job {
             lease.expires_at = lease.expires_at.max(after(now, lease_for));
             lease.excused = false;
             if named {
-                self.updated_at = now;
+                self.mention(now);
             }
         }
     }
@@ -423,7 +436,7 @@ impl Job {
         now: DateTime<Utc>,
     ) -> Result<HistoryEntry, IllegalTransition> {
         let from = self.status;
-        let mut detail = json!({ "policy": decision.policy });
+        let mut detail = json!({ "policy": decision.policy, "saw": Saw::of(self, decision) });
         let kind = match &decision.action {
             Action::Requeue { run_at, priority, queue } => {
                 let event = if from == Status::Running { StatusEvent::Reclaim } else { StatusEvent::Recover };

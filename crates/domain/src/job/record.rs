@@ -73,6 +73,8 @@ pub struct Job {
     pub created_at: DateTime<Utc>,
     /// When it, or its worker about it, last said something.
     pub updated_at: DateTime<Utc>,
+    /// The longest that nobody said anything about it while its latest attempt ran.
+    pub longest_silence: Duration,
     /// When its latest attempt began.
     pub started_at: Option<DateTime<Utc>>,
     /// When its latest attempt ended.
@@ -110,6 +112,7 @@ impl Job {
             report_digest: None,
             created_at: now,
             updated_at: now,
+            longest_silence: Duration::ZERO,
             started_at: None,
             finished_at: None,
         }

@@ -18,7 +18,8 @@ pub use jobs::{
 };
 pub use manual::{AdminAction, Administered, Bulk, BulkAnswer, BulkItem, Ineligible};
 pub use recovery::{
-    Candidate, Candidates, Case, Flow, Outcome, Planned, RecoveryStore, Search, Seen, Undo, Undone,
+    Candidate, Candidates, Case, Flow, HistoryPage, Outcome, Planned, Recorded, RecoveryStore, Search, Seen,
+    Undo, Undone,
 };
 
 use chrono::{DateTime, Utc};

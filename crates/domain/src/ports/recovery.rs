@@ -11,6 +11,7 @@ use crate::decision::Decision;
 use crate::history::{Actor, JobEvent};
 use crate::id::{JobId, RunId};
 use crate::job::{Job, LeaseToken, NotUndone, Status};
+use crate::name::{AccountId, Command, QueueName};
 use crate::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger};
 
 /// Finds jobs to recover and applies decisions about them.
@@ -24,6 +25,7 @@ use crate::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger}
 /// - R5 The history says each reason for not recovering a job once, not once per cycle; what another policy decides is
 ///   said again.
 /// - R6 What `apply` changed can be put back by `undo` until somebody starts or changes the job; once.
+/// - R7 `replay` gives back what happened, in order; the event of a decision keeps what that [`Saw`](crate::saw::Saw).
 #[async_trait]
 pub trait RecoveryStore: Send + Sync + std::fmt::Debug {
     /// Takes the one place for a cycle, for at most `hold_for`.
@@ -70,6 +72,15 @@ pub trait RecoveryStore: Send + Sync + std::fmt::Debug {
     /// What is known of one job at one moment; `None` when there is no such job.
     async fn case(&self, id: &JobId, now: DateTime<Utc>) -> Result<Option<Case>, StoreError>;
 
+    /// The events of all jobs from `since` on, in the order in which they happened, from after `cursor`, each with what
+    /// never changes of its job.
+    async fn replay(
+        &self,
+        since: DateTime<Utc>,
+        cursor: Option<i64>,
+        limit: u32,
+    ) -> Result<HistoryPage, StoreError>;
+
     /// Runs, newest first, from before `cursor`.
     async fn runs(&self, cursor: Option<RunId>, limit: u32) -> Result<Page<RunRecord, RunId>, StoreError>;
 
@@ -78,6 +89,32 @@ pub trait RecoveryStore: Send + Sync + std::fmt::Debug {
 
     /// Puts back what a run changed, as far as nothing has happened to it since, or only says what would be put back.
     async fn undo(&self, order: Undo) -> Result<Undone, StoreError>;
+}
+
+/// A part of the events of all jobs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HistoryPage {
+    /// The events.
+    pub items: Vec<Recorded>,
+    /// The cursor of the next part; `None` at the end.
+    pub next: Option<i64>,
+    /// How much of the whole has been read with this part, from 0 to 1, by the places of the events in their order.
+    pub read: f64,
+}
+
+/// An event, with what never changes of its job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// What happened.
+    pub event: JobEvent,
+    /// The queue of the job, as it is now.
+    pub queue: QueueName,
+    /// Its command.
+    pub command: Command,
+    /// The account that it names.
+    pub account_id: Option<AccountId>,
+    /// After so many failed attempts it is quarantined.
+    pub max_attempts: u32,
 }
 
 /// An order to undo a run.

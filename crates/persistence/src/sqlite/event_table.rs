@@ -1,11 +1,12 @@
 //! The `job_event` table: history, append-only.
 
+use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::history::{EventKind, HistoryEntry, JobEvent};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::name::RuleName;
-use reclaimer_domain::ports::Page;
+use reclaimer_domain::ports::{HistoryPage, Page, Recorded};
 use serde_json::Value;
 
 use super::row::Unreadable;
@@ -29,6 +30,10 @@ type Row = (
     Option<String>,
     Option<String>,
 );
+
+/// What never changes of a job.
+type OfJobSql = (Text, Text, Maybe, BigInt);
+type OfJob = (String, String, Option<String>, i64);
 
 macro_rules! event_columns {
     () => {
@@ -112,6 +117,78 @@ pub(crate) fn latest(conn: &mut SqliteConnection, job: &JobId) -> QueryResult<Ve
     .rows::<RowSql>()
     .all(conn)?;
     Ok(rows.into_iter().rev().filter_map(read).collect())
+}
+
+/// A part of the events of all jobs from a moment on, in order. Events are appended in the order of time, but for what
+/// clocks do: the first one is looked for by halving.
+pub(crate) fn history(
+    conn: &mut SqliteConnection,
+    since: DateTime<Utc>,
+    cursor: Option<i64>,
+    limit: u32,
+) -> QueryResult<HistoryPage> {
+    let Some((first, last)) = ends(conn)? else {
+        return Ok(HistoryPage { read: 1.0, ..HistoryPage::default() });
+    };
+    let from = match cursor {
+        Some(cursor) => cursor.saturating_add(1),
+        None => first_since(conn, first, last, since)?,
+    };
+    let mut rows: Vec<(Row, OfJob)> = prepared!(
+        "SELECT e.id, e.job_id, e.at, e.kind, e.from_status, e.to_status, e.actor, e.rule, e.reason, e.detail, \
+         j.queue, j.command, j.account_id, j.max_attempts \
+         FROM job_event AS e JOIN job AS j ON j.id = e.job_id WHERE e.id >= ? ORDER BY e.id LIMIT ?",
+        from,
+        limit.saturating_add(1),
+    )
+    .rows::<(RowSql, OfJobSql)>()
+    .all(conn)?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().map(|(row, _)| row.0).filter(|_| more);
+    let read = next.map_or(1.0, |next| share(first, last, next));
+    Ok(HistoryPage { items: rows.into_iter().filter_map(recorded).collect(), next, read })
+}
+
+/// How far `place` is on the way from `first` to `last`.
+#[expect(clippy::cast_precision_loss, reason = "it is shown as a bar")]
+fn share(first: i64, last: i64, place: i64) -> f64 {
+    place.saturating_sub(first) as f64 / last.saturating_sub(first).max(1) as f64
+}
+
+fn recorded((row, (queue, command, account_id, max_attempts)): (Row, OfJob)) -> Option<Recorded> {
+    Some(Recorded {
+        event: read(row)?,
+        queue: queue.parse().ok()?,
+        command: command.parse().ok()?,
+        account_id: account_id.and_then(|id| id.parse().ok()),
+        max_attempts: max_attempts.try_into().ok()?,
+    })
+}
+
+/// The ids of the first and the last event.
+fn ends(conn: &mut SqliteConnection) -> QueryResult<Option<(i64, i64)>> {
+    let first: Option<(i64,)> =
+        prepared!("SELECT id FROM job_event ORDER BY id LIMIT 1").rows::<(BigInt,)>().first(conn)?;
+    let last: Option<(i64,)> =
+        prepared!("SELECT id FROM job_event ORDER BY id DESC LIMIT 1").rows::<(BigInt,)>().first(conn)?;
+    Ok(first.zip(last).map(|((first,), (last,))| (first, last)))
+}
+
+/// The first id from which on events are not older than `since`.
+fn first_since(conn: &mut SqliteConnection, first: i64, last: i64, since: DateTime<Utc>) -> QueryResult<i64> {
+    let (mut low, mut high) = (first, last.saturating_add(1));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let found: Option<(String,)> =
+            prepared!("SELECT at FROM job_event WHERE id >= ? ORDER BY id LIMIT 1", middle)
+                .rows::<(Text,)>()
+                .first(conn)?;
+        let is_old = found.is_some_and(|(at,)| read_stamp(&at).is_some_and(|at| at < since));
+        if is_old { low = middle + 1 } else { high = middle }
+    }
+    Ok(low)
 }
 
 /// Whether the job's last event says the same as this one already, its numbers aside, by the same policy. A stale report

@@ -4,6 +4,7 @@ use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::{Job, LeaseToken, Status};
 use reclaimer_domain::name::UniqueKey;
+use reclaimer_domain::time::millis_of;
 
 use super::row::{Row, RowSql, Unreadable, ended_as, job_columns, last_report, read_row};
 use super::statement::prepared;
@@ -118,7 +119,7 @@ pub(crate) fn update(conn: &mut SqliteConnection, guard: &Guard, job: &Job) -> Q
         "UPDATE job SET status = ?, queue = ?, priority = ?, progress = ?, resume_state = ?, attempt = ?, recoveries = ?, \
          recover_after = ?, run_at = ?, worker_id = ?, lease_token = ?, lease_expires_at = ?, lease_excused = ?, \
          lease_epoch = ?, lease_losses = ?, ended_lease = ?, ended_as = ?, last_report = ?, updated_at = ?, \
-         started_at = ?, finished_at = ? \
+         started_at = ?, finished_at = ?, longest_silence_ms = ? \
          WHERE id = ? AND status = ? AND lease_token IS ? AND lease_expires_at IS ?",
         job.status.as_str(),
         job.queue.as_str(),
@@ -141,6 +142,7 @@ pub(crate) fn update(conn: &mut SqliteConnection, guard: &Guard, job: &Job) -> Q
         job.updated_at,
         job.started_at,
         job.finished_at,
+        i64::try_from(millis_of(job.longest_silence)).unwrap_or(i64::MAX),
         &guard.id,
         &guard.status,
         guard.lease_token.as_ref(),
@@ -163,7 +165,7 @@ pub(crate) fn overwrite(conn: &mut SqliteConnection, unreadable: &Unreadable) ->
          recoveries = ?, recover_after = NULL, run_at = ?, timeout_seconds = ?, worker_id = NULL, \
          lease_token = NULL, lease_expires_at = NULL, lease_excused = 0, lease_epoch = ?, lease_losses = ?, \
          ended_lease = NULL, ended_as = NULL, last_report = NULL, created_at = ?, updated_at = ?, started_at = ?, \
-         finished_at = ? WHERE id = ? AND status = ?",
+         finished_at = ?, longest_silence_ms = 0 WHERE id = ? AND status = ?",
         job.queue.as_str(),
         job.command.as_str(),
         job.account_id.as_ref().map(|id| id.as_str()),

@@ -11,8 +11,8 @@ use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::id::{JobId, RunId};
 use reclaimer_domain::job::{Job, Status};
 use reclaimer_domain::ports::{
-    BrokenRow, Candidate, Candidates, Case, Flow, Outcome, Page, Planned, RecoveryStore, Refused, Search,
-    Seen, StoreError, Taken, Undo, Undone,
+    BrokenRow, Candidate, Candidates, Case, Flow, HistoryPage, Outcome, Page, Planned, RecoveryStore,
+    Refused, Search, Seen, StoreError, Taken, Undo, Undone,
 };
 use reclaimer_domain::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger};
 use reclaimer_domain::time::after;
@@ -90,6 +90,18 @@ impl RecoveryStore for SqliteStore {
     async fn case(&self, id: &JobId, now: DateTime<Utc>) -> Result<Option<Case>, StoreError> {
         let id = id.clone();
         self.read("look at a job", move |conn| case(conn, &id, now)).await
+    }
+
+    async fn replay(
+        &self,
+        since: DateTime<Utc>,
+        cursor: Option<i64>,
+        limit: u32,
+    ) -> Result<HistoryPage, StoreError> {
+        self.read("read the history of all jobs", move |conn| {
+            event_table::history(conn, since, cursor, limit)
+        })
+        .await
     }
 
     async fn runs(&self, cursor: Option<RunId>, limit: u32) -> Result<Page<RunRecord, RunId>, StoreError> {

@@ -17,7 +17,7 @@ macro_rules! job_columns {
         "id, queue, command, full_path, account_id, spawned_from, payload, status, priority, progress, \
          resume_state, attempt, max_attempts, recoveries, recover_after, run_at, timeout_seconds, unique_key, \
          worker_id, lease_token, lease_expires_at, lease_excused, lease_epoch, lease_losses, ended_lease, ended_as, \
-         last_report, created_at, updated_at, started_at, finished_at"
+         last_report, created_at, updated_at, started_at, finished_at, longest_silence_ms"
     };
 }
 pub(crate) use job_columns;
@@ -29,7 +29,7 @@ pub(crate) type RowSql = (
     (Text, Text, Text, Maybe, Maybe, Maybe, Text, Text, BigInt, Text, Maybe),
     (BigInt, BigInt, BigInt, Maybe, Text, Nullable<BigInt>, Maybe),
     (Maybe, Maybe, Maybe, BigInt, BigInt, BigInt, Maybe, Maybe, Maybe),
-    (Text, Text, Maybe, Maybe),
+    (Text, Text, Maybe, Maybe, BigInt),
 );
 
 /// A row as stored.
@@ -59,7 +59,7 @@ pub(crate) type Row = (
         Option<String>,
         Option<String>,
     ),
-    (String, String, Option<String>, Option<String>),
+    (String, String, Option<String>, Option<String>, i64),
 );
 
 /// A row that cannot be read: what is wrong with it, and a job made from what could be.
@@ -183,7 +183,7 @@ pub(crate) fn read_row(row: Row) -> Result<Job, Box<Unreadable>> {
             ended_as,
             last,
         ),
-        (created_at, updated_at, started_at, finished_at),
+        (created_at, updated_at, started_at, finished_at, longest_silence_ms),
     ) = row;
     let mut cells = Cells::default();
     let created = cells.stamp("created_at", Some(&created_at)).unwrap_or_default();
@@ -240,6 +240,7 @@ pub(crate) fn read_row(row: Row) -> Result<Job, Box<Unreadable>> {
     job.updated_at = cells.stamp("updated_at", Some(&updated_at)).unwrap_or(created);
     job.started_at = cells.stamp("started_at", started_at.as_deref());
     job.finished_at = cells.stamp("finished_at", finished_at.as_deref());
+    job.longest_silence = Duration::from_millis(cells.count("longest_silence_ms", longest_silence_ms));
     if cells.faults.is_empty() {
         Ok(job)
     } else {

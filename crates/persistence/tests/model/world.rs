@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::sample::Index;
+use reclaimer_domain::account::Standing;
 use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::history::Actor;
 use reclaimer_domain::id::JobId;
@@ -325,8 +326,14 @@ impl World {
                 if reason == 0 { "so" } else { "otherwise" }.to_owned(),
             ),
         };
-        let decision =
-            Decision { action, rule: None, reason, sign: None, policy: "a1b2c3d4e5f6".parse().unwrap() };
+        let decision = Decision {
+            action,
+            rule: None,
+            reason,
+            sign: None,
+            account: Standing::NotNeeded,
+            policy: "a1b2c3d4e5f6".parse().unwrap(),
+        };
         let planned = vec![Planned { job: id.clone(), seen: seen.clone(), decision }];
         let answer = self.store.apply("run".parse().unwrap(), planned, self.now).await.unwrap().remove(0);
         let now = self.now;

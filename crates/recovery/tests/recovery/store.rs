@@ -12,8 +12,8 @@ use reclaimer_domain::account::AccountState;
 use reclaimer_domain::id::{JobId, RunId};
 use reclaimer_domain::job::{Job, Status};
 use reclaimer_domain::ports::{
-    BrokenRow, Candidate, Candidates, Case, Flow, Outcome, Page, Planned, RecoveryStore, Refused, Search,
-    Seen, StoreError, Undo, Undone,
+    BrokenRow, Candidate, Candidates, Case, Flow, HistoryPage, Outcome, Page, Planned, RecoveryStore,
+    Refused, Search, Seen, StoreError, Undo, Undone,
 };
 use reclaimer_domain::recovery::{CycleRunning, RecoveryType, RunRecord, Trigger};
 use reclaimer_domain::time::after;
@@ -272,6 +272,15 @@ impl RecoveryStore for FakeStore {
             let candidate = Box::new(Candidate { account: rows.account(&job), job });
             Some(Case::Whole { candidate, history: Vec::new() })
         }))
+    }
+
+    async fn replay(
+        &self,
+        _since: DateTime<Utc>,
+        _cursor: Option<i64>,
+        _limit: u32,
+    ) -> Result<HistoryPage, StoreError> {
+        Ok(HistoryPage::default())
     }
 
     async fn runs(&self, cursor: Option<RunId>, limit: u32) -> Result<Page<RunRecord, RunId>, StoreError> {

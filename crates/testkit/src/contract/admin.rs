@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reclaimer_domain::account::Standing;
 use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::id::JobId;
@@ -73,6 +74,7 @@ pub async fn a_retry_begins_anew(rig: &dyn Rig) {
         rule: None,
         reason: "no rule".to_owned(),
         sign: None,
+        account: Standing::NotNeeded,
         policy: text("a1b2c3d4e5f6"),
     };
     let planned = vec![store.plan(&job, leave).await];
@@ -130,6 +132,7 @@ async fn decide(store: &dyn Store, job: &JobId, action: Action) {
         rule: None,
         reason: "it is lost".to_owned(),
         sign: None,
+        account: Standing::NotNeeded,
         policy: text("a1b2c3d4e5f6"),
     };
     let planned = vec![store.plan(job, decision).await];

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use reclaimer_domain::account::Standing;
 use reclaimer_domain::area::Area;
 use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::history::Actor;
@@ -110,6 +111,7 @@ pub async fn recovered_jobs_are_told_of(rig: &dyn Rig) {
         rule: None,
         reason: "r".to_owned(),
         sign: None,
+        account: Standing::NotNeeded,
         policy: text("a1b2c3d4e5f6"),
     };
     let requeue = |run_at| decision(Action::Requeue { run_at, priority: None, queue: None });

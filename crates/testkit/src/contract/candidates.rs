@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reclaimer_domain::account::AccountState;
+use reclaimer_domain::account::Standing;
 use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::job::{NewJob, Status};
 use reclaimer_domain::ports::{AdminAction, Candidate, Candidates, Case, Claim, Search};
@@ -91,6 +92,7 @@ pub async fn a_job_that_rests_is_left_out(rig: &dyn Rig) {
         rule: None,
         reason: "r".to_owned(),
         sign: None,
+        account: Standing::NotNeeded,
         policy: text("a1b2c3d4e5f6"),
     };
     let planned =

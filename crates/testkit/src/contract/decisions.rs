@@ -1,5 +1,6 @@
 //! R3, R5: applying decisions.
 
+use reclaimer_domain::account::Standing;
 use reclaimer_domain::decision::{Action, Decision, Requirement, StuckSign, Unmet};
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::id::JobId;
@@ -19,6 +20,7 @@ fn decision(action: Action, reason: &str) -> Decision {
         rule: Some(text("rule")),
         reason: reason.to_owned(),
         sign: None,
+        account: Standing::NotNeeded,
         policy: text("a1b2c3d4e5f6"),
     }
 }

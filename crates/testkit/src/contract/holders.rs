@@ -1,5 +1,6 @@
 //! J2, J3, J8: what is asked about a worker as a whole: its jobs, its leases while it cannot be heard, what else is known.
 
+use reclaimer_domain::account::Standing;
 use reclaimer_domain::decision::{Action, Decision, StuckSign};
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::id::JobId;
@@ -153,6 +154,7 @@ pub async fn a_taken_lease_is_told_of(rig: &dyn Rig) {
         rule: None,
         reason: "lost".into(),
         sign: Some(StuckSign::LeaseExpired),
+        account: Standing::NotNeeded,
         policy: text("a1b2c3d4e5f6"),
     };
     let planned = store.plan(&lost, decision).await;

@@ -1,5 +1,6 @@
 //! J10: results that come after their sender has lost the job.
 
+use reclaimer_domain::account::Standing;
 use reclaimer_domain::area::Area;
 use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::history::{Actor, EventKind};
@@ -17,8 +18,14 @@ use crate::account::text;
 
 /// Takes a running job from its holder.
 async fn take_away(store: &dyn Store, job: &JobId, action: Action, seconds: i64) {
-    let decision =
-        Decision { action, rule: None, reason: "lost".to_owned(), sign: None, policy: text("a1b2c3d4e5f6") };
+    let decision = Decision {
+        action,
+        rule: None,
+        reason: "lost".to_owned(),
+        sign: None,
+        account: Standing::NotNeeded,
+        policy: text("a1b2c3d4e5f6"),
+    };
     let planned = vec![store.plan(job, decision).await];
     store.apply(text("run"), planned, at(seconds)).await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! J2, J3, J7: what holders report, and what others do.
 
 use chrono::TimeDelta;
+use reclaimer_domain::account::Standing;
 use reclaimer_domain::decision::{Action, Decision};
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::id::JobId;
@@ -32,6 +33,7 @@ async fn passes_to(store: &dyn Store, job: &JobId, other: &str, lease: &str) {
         rule: Some(text("stuck")),
         reason: "its lease ran out".to_owned(),
         sign: None,
+        account: Standing::NotNeeded,
         policy: text("a1b2c3d4e5f6"),
     };
     let planned = vec![store.plan(job, decision).await];

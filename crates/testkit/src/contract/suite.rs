@@ -166,6 +166,11 @@ macro_rules! store_contract {
                 a_stale_report_is_no_news_of_the_job
                 the_flow_of_the_last_minute_is_known
             }
+            replaying {
+                what_happened_is_read_part_by_part
+                a_decision_keeps_what_it_saw
+                an_end_says_how_long_the_job_was_silent
+            }
             undoing {
                 a_run_is_undone
                 a_lease_comes_back_with_a_grace
@@ -228,6 +233,7 @@ mod tests {
             include_str!("late_results.rs"),
             include_str!("leases.rs"),
             include_str!("lists.rs"),
+            include_str!("replaying.rs"),
             include_str!("reports.rs"),
             include_str!("undoing.rs"),
         ] {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reclaimer_domain::account::Standing;
 use reclaimer_domain::decision::{Action, Decision, StuckSign};
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::id::JobId;
@@ -30,6 +31,7 @@ async fn decide(store: &dyn Store, run: &str, job: &JobId, action: Action) {
         rule: Some(text("rule")),
         reason: "r".to_owned(),
         sign: Some(StuckSign::LeaseExpired),
+        account: Standing::NotNeeded,
         policy: text("a1b2c3d4e5f6"),
     };
     let planned = vec![store.plan(job, decision).await];
