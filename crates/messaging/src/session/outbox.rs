@@ -87,6 +87,10 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
     use super::*;
     use tokio::io::AsyncReadExt;
 
@@ -109,6 +113,42 @@ mod tests {
         assert_eq!(written.failure, Some(Closed::Stalled));
         assert_eq!(written.unsent.len(), MESSAGES - 2);
         assert_eq!(written.unsent[0], lease(2));
+    }
+
+    /// Notes each write.
+    #[derive(Default)]
+    struct Writes(Vec<Vec<u8>>);
+
+    impl AsyncWrite for &mut Writes {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.0.push(bytes.to_vec());
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn each_message_is_one_write() {
+        let (outbox, writer) = outbox();
+        let messages = [b"one\n".to_vec(), vec![b'x'; 1_024 * 1_024]];
+        for message in &messages {
+            outbox.put(message.clone(), vec![]).unwrap();
+        }
+        drop(outbox);
+        let mut writes = Writes::default();
+        writer.run(&mut writes).await;
+        assert_eq!(writes.0, messages);
     }
 
     #[tokio::test]

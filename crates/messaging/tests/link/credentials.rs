@@ -1,0 +1,47 @@
+//! Whoever asks for credentials is answered, however slow their provider is.
+
+use std::time::Duration;
+
+use reclaimer_domain::history::Actor;
+use reclaimer_domain::job::NewJob;
+use reclaimer_domain::ports::{AccountStore, Created};
+use reclaimer_messaging::dialect::{Dialect, Flat};
+use reclaimer_testkit::an_account;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixListener;
+use tokio::time::Instant;
+
+use crate::rig::Rig;
+
+#[tokio::test(start_paused = true)]
+async fn a_flat_crawler_that_asks_for_credentials_is_answered_before_it_gives_up() {
+    let rig = Rig::of(Dialect::Flat(Flat::default()));
+    let account =
+        an_account().access_token("old").expired_since(Duration::from_secs(1)).refresh_token("r").build();
+    let order = NewJob { account_id: Some(account.id.clone()), ..NewJob::of("issues".parse().unwrap()) };
+    rig.store.put(account).await.unwrap();
+    let created = rig.provisioning.create(vec![order], None, Actor::Producer).await.unwrap();
+    let Created::Done { single: Some(job), .. } = created else { panic!("{created:?}") };
+
+    let listener = UnixListener::bind(rig.path()).unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let asked_at = Instant::now();
+    let request = format!("{{\"type\":\"token_refresh_request\",\"jobId\":\"{}\",\"data\":{{}}}}", job.id);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    stream.read_line(&mut line).await.unwrap();
+    // The existing crawlers wait for 15 seconds.
+    assert!(Instant::now() - asked_at < Duration::from_secs(15));
+    let answer: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&answer["type"], &answer["jobId"]),
+        (&"token_refresh_response".into(), &job.id.as_str().into())
+    );
+    assert_eq!(
+        answer["data"],
+        serde_json::json!({ "accessToken": "", "expiresAt": "", "refreshSuccessful": false })
+    );
+    rig.stop().await;
+}
