@@ -1,10 +1,13 @@
-use reclaimer_domain::job::Lease;
-use reclaimer_domain::ports::Refused;
+use reclaimer_domain::job::{Lease, Status};
+use reclaimer_domain::ports::{Refused, Renewed, ReportAnswer, StoreError, Taken};
 use reclaimer_domain::time::after;
+use reclaimer_domain::wire::JobOnTheWire;
 use reclaimer_testkit::{a_job, noon};
 use serde_json::json;
 
+use super::super::effect::Done;
 use super::*;
+use crate::message::RefreshRequest;
 
 const SECOND: Duration = Duration::from_secs(1);
 
