@@ -204,6 +204,18 @@ pub struct HistoryEntry {
     pub detail: Option<Value>,
 }
 
+impl HistoryEntry {
+    /// Whether it says the same as an earlier entry, the numbers in its reason aside, by the same policy.
+    #[must_use]
+    pub fn repeats(&self, earlier: &Self) -> bool {
+        let words = |text: &String| text.replace(|c: char| c.is_ascii_digit(), "");
+        self.kind == earlier.kind
+            && self.rule == earlier.rule
+            && self.reason.as_ref().map(words) == earlier.reason.as_ref().map(words)
+            && self.detail == earlier.detail
+    }
+}
+
 /// One stored event: a row of the `job_event` table. Ids grow in the order things happened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobEvent {

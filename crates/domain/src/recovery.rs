@@ -231,6 +231,13 @@ pub struct DecisionCount {
 }
 
 impl RunResult {
+    /// The jobs whose status it was decided to change.
+    #[must_use]
+    pub fn changed(&self) -> Vec<JobId> {
+        let changes = |it: &&DecisionReport| matches!(it.action.as_str(), "requeue" | "quarantine");
+        self.decisions.iter().filter(changes).map(|it| it.job_id.clone()).collect()
+    }
+
     /// How many jobs were decided about alike: by action, rule and the words of the reason, most first.
     #[must_use]
     pub fn counts(&self) -> Vec<DecisionCount> {

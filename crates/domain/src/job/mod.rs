@@ -12,6 +12,7 @@ mod new;
 mod priority;
 mod record;
 pub mod report;
+mod set_aside;
 pub mod status;
 mod undo;
 

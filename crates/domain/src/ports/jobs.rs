@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::StoreError;
+use super::discovery::{Discovery, DiscoveryAnswer};
 use super::manual::{AdminAction, Administered, Bulk, BulkAnswer};
 use crate::history::{Actor, JobEvent};
 use crate::id::JobId;
@@ -441,36 +442,6 @@ pub struct Released {
     pub released: Vec<(JobId, LeaseToken)>,
     /// Nobody held a job by these any more.
     pub lost: Vec<LeaseToken>,
-}
-
-/// An order to start discovery for an account.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Discovery {
-    /// The id of the job, should a new one be needed.
-    pub id: JobId,
-    /// The job, should a new one be needed; it names the account and the discovery command.
-    pub job: NewJob,
-    /// Nothing new when the last one finished within this time.
-    pub fresh_for: Duration,
-    /// When.
-    pub now: DateTime<Utc>,
-}
-
-/// What became of an order to start discovery.
-#[derive(Debug, Clone, PartialEq)]
-pub enum DiscoveryAnswer {
-    /// One finished lately; nothing was done.
-    Fresh(Box<Job>),
-    /// One is waiting or running; nothing was done.
-    Live(Box<Job>),
-    /// The last one was queued again.
-    Reset(Box<Job>),
-    /// A new one was created.
-    Created(Box<Job>),
-    /// There is no such account.
-    UnknownAccount(AccountId),
-    /// The last one's row cannot be used, or a live job holds the unique key that a new one would need.
-    Refused(Refused),
 }
 
 /// Which jobs a list or a bulk action is about. Everything that is set must hold.

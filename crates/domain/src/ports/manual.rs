@@ -5,8 +5,8 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use super::jobs::{JobFilter, Refused};
-use crate::history::Actor;
-use crate::job::{Counts, Job, Reset, Status, StatusEvent};
+use crate::history::{Actor, HistoryEntry};
+use crate::job::{Counts, IllegalTransition, Job, Reset, Status, StatusEvent};
 
 /// What a person can do to one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,26 @@ impl AdminAction {
             Self::Release(_) => StatusEvent::Unquarantine,
         };
         Status::ALL.into_iter().filter(|status| status.after(event).is_ok()).collect()
+    }
+
+    /// Does it to a job. Answers what history says of it, and what the counters stood at that begin again.
+    ///
+    /// # Errors
+    /// When the transition table forbids it; the job is as it was.
+    pub fn act(
+        self,
+        job: &mut Job,
+        actor: Actor,
+        now: DateTime<Utc>,
+    ) -> Result<(HistoryEntry, Counts), IllegalTransition> {
+        let resets_none = |entry| (entry, Counts::new());
+        match self {
+            Self::Retry(reset) => job.retry(reset, actor, now),
+            Self::Cancel => job.cancel(actor, now).map(resets_none),
+            Self::Pause => job.hold(actor, now).map(resets_none),
+            Self::Resume => job.resume(actor, now).map(resets_none),
+            Self::Release(reset) => job.unquarantine(reset, actor, now),
+        }
     }
 
     /// Which jobs it can be done to, in one sentence: why it cannot be done to others.
@@ -103,6 +123,24 @@ impl Bulk {
         let asked = &self.filter.status;
         let possible = self.action.possible_from().into_iter();
         possible.filter(|status| asked.is_empty() || asked.contains(status)).collect()
+    }
+
+    /// Of the jobs of its filter, counted by their status as stored: how many are eligible, and why the others are not.
+    #[must_use]
+    pub fn sort(&self, counts: Vec<(String, u64)>) -> (u64, Vec<Ineligible>) {
+        let (possible, mut eligible, mut ineligible) = (self.eligible(), 0, Vec::new());
+        for (status, count) in counts {
+            let reason = match status.parse::<Status>() {
+                Ok(status) if possible.contains(&status) => {
+                    eligible += count;
+                    continue;
+                }
+                Ok(_) => self.action.whom(),
+                Err(unknown) => format!("{unknown}; recovery will set the row aside"),
+            };
+            ineligible.push(Ineligible { status, count, reason });
+        }
+        (eligible, ineligible)
     }
 }
 

@@ -4,17 +4,19 @@
 //! is one of the answers of its operation.
 
 mod accounts;
+mod discovery;
 mod error;
 mod jobs;
 mod manual;
 mod recovery;
 
 pub use accounts::{AccountStore, FreshCredentials, IssueError, TokenIssuer};
+pub use discovery::{AfterLast, Discovery, DiscoveryAnswer};
 pub use error::{Cause, StoreError};
 pub use jobs::{
-    AcceptLate, Applied, BrokenRow, Claim, Claimed, Create, Created, CreatedJob, Discovery, DiscoveryAnswer,
-    Evidence, Hold, Idempotency, JobFilter, JobRead, JobStore, Page, QueueState, Refused, Release, Released,
-    Renew, Renewed, ReportAnswer, ReportOrder,
+    AcceptLate, Applied, BrokenRow, Claim, Claimed, Create, Created, CreatedJob, Evidence, Hold, Idempotency,
+    JobFilter, JobRead, JobStore, Page, QueueState, Refused, Release, Released, Renew, Renewed, ReportAnswer,
+    ReportOrder,
 };
 pub use manual::{AdminAction, Administered, Bulk, BulkAnswer, BulkItem, Ineligible};
 pub use recovery::{

@@ -7,7 +7,7 @@ use reclaimer_domain::ports::{Applied, Bulk, BulkItem, Ineligible, JobFilter, Re
 use super::effects::Effects;
 use super::job_table::{Found, Loaded};
 use super::lists::{counted, filtered};
-use super::manual::{act, administer_found};
+use super::manual::administer_found;
 
 /// The eligible jobs up to the limit, and whether there are more.
 type Looked = (Vec<BulkItem>, bool);
@@ -38,7 +38,7 @@ pub(super) fn look_at_many(conn: &mut SqliteConnection, bulk: &Bulk) -> QueryRes
                 job
             }
         };
-        let done = act(&mut job, bulk.action, bulk.actor.clone(), bulk.now);
+        let done = bulk.action.act(&mut job, bulk.actor.clone(), bulk.now);
         Ok(done.map(|(_, reset)| reset).map_err(Refused::from))
     })
 }
@@ -69,17 +69,5 @@ fn each(
 
 /// How many jobs of the filter are eligible, and why the others are not.
 pub(super) fn count_many(conn: &mut SqliteConnection, bulk: &Bulk) -> QueryResult<(u64, Vec<Ineligible>)> {
-    let (possible, mut eligible, mut ineligible) = (bulk.eligible(), 0, Vec::new());
-    for (status, count) in counted(conn, &bulk.filter)? {
-        let reason = match status.parse::<Status>() {
-            Ok(status) if possible.contains(&status) => {
-                eligible += count;
-                continue;
-            }
-            Ok(_) => bulk.action.whom(),
-            Err(unknown) => format!("{unknown}; recovery will set the row aside"),
-        };
-        ineligible.push(Ineligible { status, count, reason });
-    }
-    Ok((eligible, ineligible))
+    Ok(bulk.sort(counted(conn, &bulk.filter)?))
 }

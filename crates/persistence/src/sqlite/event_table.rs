@@ -9,7 +9,6 @@ use reclaimer_domain::name::RuleName;
 use reclaimer_domain::ports::{HistoryPage, Page, Recorded};
 use serde_json::Value;
 
-use super::row::Unreadable;
 use super::stamp::read_stamp;
 use super::statement::prepared;
 
@@ -55,27 +54,6 @@ pub(crate) fn append(conn: &mut SqliteConnection, job_id: &str, entry: &HistoryE
         entry.rule.as_ref().map(RuleName::as_str),
         entry.reason.as_ref(),
         entry.detail.as_ref().map(ToString::to_string),
-    )
-    .run(conn)
-    .map(drop)
-}
-
-/// Appends the event of a row that was set aside, whose status need not be a known one.
-pub(crate) fn append_set_aside(
-    conn: &mut SqliteConnection,
-    unreadable: &Unreadable,
-    entry: &HistoryEntry,
-) -> QueryResult<()> {
-    prepared!(
-        "INSERT INTO job_event (job_id, at, kind, from_status, to_status, actor, reason, detail) \
-         VALUES (?, ?, ?, ?, 'quarantined', ?, ?, ?)",
-        &unreadable.id,
-        entry.at,
-        entry.kind.as_str(),
-        &unreadable.status,
-        entry.actor.to_string(),
-        unreadable.reason(),
-        unreadable.evidence().to_string(),
     )
     .run(conn)
     .map(drop)
@@ -191,27 +169,25 @@ fn first_since(conn: &mut SqliteConnection, first: i64, last: i64, since: DateTi
     Ok(low)
 }
 
-/// Whether the job's last event says the same as this one already, its numbers aside, by the same policy. A stale report
-/// is no event of the job: it changed nothing.
+/// Whether the job's last event says the same as this one already. A stale report is no event of the job: it changed
+/// nothing.
 pub(crate) fn repeats_last(
     conn: &mut SqliteConnection,
     job: &JobId,
     entry: &HistoryEntry,
 ) -> QueryResult<bool> {
-    let last = prepared!(
-        "SELECT kind, rule, reason, detail FROM job_event WHERE job_id = ? AND kind <> ? ORDER BY id DESC LIMIT 1",
+    let last: Option<Row> = prepared!(
+        concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM job_event WHERE job_id = ? AND kind <> ? ORDER BY id DESC LIMIT 1"
+        ),
         job.as_str(),
         EventKind::StaleReport.as_str(),
     )
-    .rows::<(Text, Maybe, Maybe, Maybe)>()
-    .first::<(String, Option<String>, Option<String>, Option<String>)>(conn)?;
-    let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
-    Ok(last.is_some_and(|(kind, rule, reason, detail)| {
-        kind == entry.kind.as_str()
-            && rule.as_deref() == entry.rule.as_ref().map(RuleName::as_str)
-            && reason.as_deref().map(words) == entry.reason.as_deref().map(words)
-            && detail == entry.detail.as_ref().map(ToString::to_string)
-    }))
+    .rows::<RowSql>()
+    .first(conn)?;
+    Ok(last.and_then(read).is_some_and(|last| entry.repeats(&last.entry)))
 }
 
 /// An event; rows that another program spoiled are left out.

@@ -2,7 +2,7 @@
 
 use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::job::{Job, LeaseToken, Status};
+use reclaimer_domain::job::{Job, LeaseToken};
 use reclaimer_domain::name::UniqueKey;
 use reclaimer_domain::time::millis_of;
 
@@ -152,7 +152,7 @@ pub(crate) fn update(conn: &mut SqliteConnection, guard: &Guard, job: &Job) -> Q
     Ok(changed == 1)
 }
 
-/// Overwrites an unreadable row with what could be salvaged, quarantined, if its status still is the stored one. A row
+/// Overwrites an unreadable row with what could be salvaged and set aside, if its status still is the stored one. A row
 /// that was over lives again by that, but without its unique key where another live job holds it by now.
 pub(crate) fn overwrite(conn: &mut SqliteConnection, unreadable: &Unreadable) -> QueryResult<bool> {
     let job = &unreadable.salvage;
@@ -172,12 +172,12 @@ pub(crate) fn overwrite(conn: &mut SqliteConnection, unreadable: &Unreadable) ->
         i64::from(unreadable.is_faulty("spawned_from")),
         i64::from(unreadable.is_faulty("unique_key")),
         job.payload.to_string(),
-        Status::Quarantined.as_str(),
+        job.status.as_str(),
         i64::from(job.priority.get()),
         serde_json::to_string(&job.progress).unwrap_or_else(|_| "{}".to_owned()),
         job.resume_state.as_ref().map(ToString::to_string),
         job.attempt,
-        job.max_attempts.max(1),
+        job.max_attempts,
         job.recoveries,
         job.run_at,
         timeout_seconds(job),

@@ -3,14 +3,13 @@
 use chrono::{DateTime, Utc};
 use diesel::sql_types::Text;
 use diesel::{QueryResult, SqliteConnection};
-use reclaimer_domain::history::{Actor, HistoryEntry};
+use reclaimer_domain::history::Actor;
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::job::{Counts, IllegalTransition, Job, NewJob, Reset, Status};
+use reclaimer_domain::job::{Job, NewJob, Status};
 use reclaimer_domain::name::AccountId;
 use reclaimer_domain::ports::{
-    AdminAction, Administered, Applied, Discovery, DiscoveryAnswer, Refused, Taken,
+    AdminAction, Administered, AfterLast as Next, Applied, Discovery, DiscoveryAnswer, Refused, Taken,
 };
-use reclaimer_domain::time::between;
 
 use super::create::{account_exists, insert_new};
 use super::effects::Effects;
@@ -48,7 +47,7 @@ pub(super) fn administer_found(
         Err(broken) => return Ok(Applied::Refused(refused(&broken))),
     };
     let held = job.lease.clone();
-    let (entry, reset) = match act(&mut job, action, actor, now) {
+    let (entry, reset) = match action.act(&mut job, actor, now) {
         Ok(done) => done,
         Err(illegal) => return Ok(Applied::Refused(illegal.into())),
     };
@@ -78,23 +77,6 @@ pub(super) fn readable(conn: &mut SqliteConnection, found: Found, now: DateTime<
 /// Nothing can be done to a row that cannot be read.
 pub(super) fn refused(broken: &Unreadable) -> Refused {
     Refused::Broken { id: broken.id.clone(), reason: broken.reason() }
-}
-
-/// The lifecycle function of an action, with the counters that it sets back.
-pub(super) fn act(
-    job: &mut Job,
-    action: AdminAction,
-    actor: Actor,
-    now: DateTime<Utc>,
-) -> Result<(HistoryEntry, Counts), IllegalTransition> {
-    let resets_none = |entry| (entry, Counts::new());
-    match action {
-        AdminAction::Retry(reset) => job.retry(reset, actor, now),
-        AdminAction::Cancel => job.cancel(actor, now).map(resets_none),
-        AdminAction::Pause => job.hold(actor, now).map(resets_none),
-        AdminAction::Resume => job.resume(actor, now).map(resets_none),
-        AdminAction::Release(reset) => job.unquarantine(reset, actor, now),
-    }
 }
 
 /// Creates a new job like one that is over.
@@ -142,7 +124,7 @@ pub(super) fn discover(
     effects: &mut Effects,
     order: Discovery,
 ) -> QueryResult<DiscoveryAnswer> {
-    let Discovery { id, job: mut new, fresh_for, now } = order;
+    let (mut new, now) = (order.job.clone(), order.now);
     if let Some(account) = &new.account_id
         && !account_exists(conn, account)?
     {
@@ -164,19 +146,10 @@ pub(super) fn discover(
             Ok(loaded) => loaded,
             Err(broken) => return Ok(DiscoveryAnswer::Refused(refused(&broken))),
         };
-        let job = &loaded.job;
-        let reset = match job.status {
-            Status::Queued | Status::Running => return Ok(DiscoveryAnswer::Live(Box::new(loaded.job))),
-            Status::Finished if job.finished_at.is_some_and(|at| between(at, now) < fresh_for) => {
-                return Ok(DiscoveryAnswer::Fresh(Box::new(loaded.job)));
-            }
-            Status::Failed => Some(AdminAction::Retry(Reset::ALL)),
-            Status::Paused => Some(AdminAction::Resume),
-            Status::Quarantined => Some(AdminAction::Release(Reset::ALL)),
-            Status::Finished | Status::Cancelled => None,
-        };
-        match reset {
-            Some(action) => {
+        match order.after_last(&loaded.job) {
+            Next::Live => return Ok(DiscoveryAnswer::Live(Box::new(loaded.job))),
+            Next::Fresh => return Ok(DiscoveryAnswer::Fresh(Box::new(loaded.job))),
+            Next::Reset(action) => {
                 return Ok(
                     match administer_found(conn, effects, Ok(loaded), action, Actor::Producer, now)? {
                         Applied::Done(done) => DiscoveryAnswer::Reset(done.job),
@@ -184,10 +157,10 @@ pub(super) fn discover(
                     },
                 );
             }
-            None => new.spawned_from = Some(loaded.job.id),
+            Next::New => new.spawned_from = Some(loaded.job.id),
         }
     }
-    Ok(match create_one(conn, effects, Job::new(id, new, now), Actor::Producer)? {
+    Ok(match create_one(conn, effects, Job::new(order.id, new, now), Actor::Producer)? {
         Applied::Done(job) => DiscoveryAnswer::Created(job),
         Applied::Refused(refused) => DiscoveryAnswer::Refused(refused),
     })

@@ -218,9 +218,7 @@ fn read_run((id, kind, trigger, started_at, finished_at, report): StoredRun) -> 
 /// The jobs whose status a run decided to change, by its report.
 pub(super) fn changed_by(conn: &mut SqliteConnection, id: &RunId) -> QueryResult<Vec<JobId>> {
     let report = run(conn, id)?.and_then(|run| run.report);
-    let decisions = report.into_iter().flat_map(|report| report.result.decisions);
-    let changed = decisions.filter(|it| matches!(it.action.as_str(), "requeue" | "quarantine"));
-    Ok(changed.map(|it| it.job_id).collect())
+    Ok(report.map(|report| report.result.changed()).unwrap_or_default())
 }
 
 fn candidates(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Candidates> {
