@@ -17,6 +17,7 @@ mod in_order;
 mod life;
 mod link;
 mod policy;
+mod policy_past;
 mod privacy;
 mod recovery;
 mod rig;

@@ -11,6 +11,7 @@ pub mod limits;
 mod patterns;
 mod policy;
 mod reason;
+pub mod replay;
 mod rule;
 mod stuck;
 mod swallow;

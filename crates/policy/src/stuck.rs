@@ -39,12 +39,12 @@ impl Default for StuckLimits {
 }
 
 impl StuckLimits {
-    /// The limit that holds for a job; `None` = it may stay silent for ever.
+    /// The limit that holds for jobs of a queue and command; `None` = they may stay silent for ever.
     #[must_use]
-    pub fn limit(&self, job: &Job) -> Option<Duration> {
+    pub fn limit(&self, queue: &QueueName, command: &Command) -> Option<Duration> {
         let fits = |limit: &&StuckOverride| {
-            limit.queue.as_ref().is_none_or(|queue| *queue == job.queue)
-                && limit.command.as_ref().is_none_or(|command| *command == job.command)
+            limit.queue.as_ref().is_none_or(|its| its == queue)
+                && limit.command.as_ref().is_none_or(|its| its == command)
         };
         let limit = self.overrides.iter().find(fits).map_or(self.stuck_after, |found| found.stuck_after);
         (!limit.is_zero()).then_some(limit)
@@ -74,7 +74,7 @@ impl StuckLimits {
             return Some(StuckSign::Timeout);
         }
         let silent = |limit| job.updated_at <= before(now, limit);
-        self.limit(job).is_some_and(silent).then_some(StuckSign::NoUpdate)
+        self.limit(&job.queue, &job.command).is_some_and(silent).then_some(StuckSign::NoUpdate)
     }
     /// When the job will count as stuck if nothing more is heard of it; `None` = never.
     #[must_use]
@@ -86,7 +86,7 @@ impl StuckLimits {
         if job.lease.as_ref().is_some_and(|lease| lease.excused) {
             return lease;
         }
-        let silence = self.limit(job).map(|limit| after(job.updated_at, limit));
+        let silence = self.limit(&job.queue, &job.command).map(|limit| after(job.updated_at, limit));
         [lease, job.deadline(), silence].into_iter().flatten().min()
     }
 }

@@ -8,7 +8,7 @@ pub(crate) mod connection;
 mod create;
 mod due;
 mod effects;
-mod event_table;
+pub(crate) mod event_table;
 pub(crate) mod job_table;
 mod jobs;
 mod late;

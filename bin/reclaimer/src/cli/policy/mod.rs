@@ -1,8 +1,11 @@
 //! `reclaimer policy`.
 
+mod advise;
 mod check;
 mod explain;
+mod past;
 mod show;
+mod simulate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +29,10 @@ pub(super) enum Command {
         /// The job
         job: String,
     },
+    /// Say what a policy file would have done with what happened, beside what was done and how that ended
+    Simulate(simulate::Args),
+    /// Say which limits for silences (`stuck_after`) the observed ones advise, per queue and command
+    Advise(past::Span),
     /// Have the server read its policy file anew; one that cannot be used changes nothing
     Reload,
 }
@@ -39,6 +46,8 @@ pub(super) async fn run(common: &Common, command: Command) -> Result<ExitCode> {
             let explanation = common.client()?.get(&["api", "admin", "jobs", &job, "explain"]).await?;
             explain::show(&explanation, output)?;
         }
+        Command::Simulate(args) => return simulate::run(common, &args),
+        Command::Advise(span) => advise::run(common, &span)?,
         Command::Reload => {
             let path = ["api", "admin", "policy", "reload"];
             show::show(&common.client()?.ask(Method::POST, &path, &[], None).await?, output)?;
