@@ -4,4 +4,4 @@ mod job;
 mod report;
 
 pub use job::{Credentials, JobOnTheWire, LeaseOnTheWire};
-pub use report::{InvalidReport, MAX_AREAS, MAX_EXTRA, read_report};
+pub use report::{InvalidReport, MAX_AREAS, MAX_EXTRA, read_report, salvage_report};

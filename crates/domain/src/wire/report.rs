@@ -3,14 +3,15 @@
 //! Reading is strict about what decides (which job, which lease, which status) and lenient about the rest: unknown
 //! fields are kept under `progress.extra`, up to [`MAX_EXTRA`] bytes.
 
+mod areas;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::area::{Area, MAX_PATH};
 use crate::job::LeaseToken;
 use crate::job::report::{Failure, Holder, Outcome, Report, Retryable};
-use crate::name::{AreaKind, Quoted, WorkerId};
+use crate::name::{Quoted, WorkerId};
 use crate::nesting::{MAX_DEPTH, is_too_deep};
 
 /// The most bytes of JSON kept under `progress.extra`.
@@ -85,6 +86,49 @@ fn field(name: &str, reason: impl ToString) -> InvalidReport {
 /// # Errors
 /// [`InvalidReport`] names the first field that cannot be read.
 pub fn read_report(value: Value, sender: Option<&WorkerId>) -> Result<Report, InvalidReport> {
+    read(value, sender, &mut Faults { tolerated: false, met: Vec::new() })
+}
+
+/// Reads what can be read of one report whose sender learns of no error, and could not mend it: fields that decide
+/// nothing are left out where they cannot be read, and told.
+///
+/// # Errors
+/// When it cannot be told which job it is about, who holds that, or what became of it.
+pub fn salvage_report(
+    value: Value,
+    sender: Option<&WorkerId>,
+) -> Result<(Report, Vec<InvalidReport>), InvalidReport> {
+    let mut faults = Faults { tolerated: true, met: Vec::new() };
+    Ok((read(value, sender, &mut faults)?, faults.met))
+}
+
+/// So many faults of one report are told.
+const MOST_FAULTS: usize = 8;
+
+/// Fields that decide nothing and cannot be read.
+struct Faults {
+    tolerated: bool,
+    met: Vec<InvalidReport>,
+}
+
+impl Faults {
+    fn met(&mut self, fault: InvalidReport) -> Result<(), InvalidReport> {
+        if !self.tolerated {
+            return Err(fault);
+        }
+        if self.met.len() < MOST_FAULTS {
+            self.met.push(fault);
+        }
+        Ok(())
+    }
+
+    /// What was read, or nothing.
+    fn or_nothing<T>(&mut self, read: Result<Option<T>, InvalidReport>) -> Result<Option<T>, InvalidReport> {
+        read.or_else(|fault| self.met(fault).map(|()| None))
+    }
+}
+
+fn read(value: Value, sender: Option<&WorkerId>, faults: &mut Faults) -> Result<Report, InvalidReport> {
     if is_too_deep(&value) {
         return Err(InvalidReport::TooDeep);
     }
@@ -112,10 +156,10 @@ pub fn read_report(value: Value, sender: Option<&WorkerId>) -> Result<Report, In
         (None, Some(_) | None) => return Err(InvalidReport::Missing("lease")),
     };
     let status = text(&mut object, "status")?.ok_or(InvalidReport::Missing("status"))?;
-    let stamp = stamp(&mut object)?;
-    let areas = areas(&mut object)?;
-    let outcome = outcome(&status, &mut object)?;
-    let (said, resume_state) = said(object, &outcome, stamp)?;
+    let stamp = faults.or_nothing(stamp(&mut object))?;
+    let areas = areas::areas(&mut object, faults)?;
+    let outcome = outcome(&status, &mut object, faults)?;
+    let (said, resume_state) = said(object, &outcome, stamp);
     Ok(Report {
         job,
         holder,
@@ -129,7 +173,11 @@ pub fn read_report(value: Value, sender: Option<&WorkerId>) -> Result<Report, In
     })
 }
 
-fn outcome(status: &str, object: &mut Map<String, Value>) -> Result<Outcome, InvalidReport> {
+fn outcome(
+    status: &str,
+    object: &mut Map<String, Value>,
+    faults: &mut Faults,
+) -> Result<Outcome, InvalidReport> {
     let lower = status.to_lowercase();
     Ok(match lower.as_str() {
         "started" | "processing" | "new_areas_discovered" | "credential_renewal" | "credential_resumed" => {
@@ -137,16 +185,20 @@ fn outcome(status: &str, object: &mut Map<String, Value>) -> Result<Outcome, Inv
         }
         "completed" => Outcome::Completed,
         "paused" => Outcome::Paused,
-        "failed" => Outcome::Failed(failure(object, None)?),
-        "credential_expiry" => Outcome::Failed(failure(object, Some("credential_expired"))?),
+        "failed" => Outcome::Failed(failure(object, None, faults)?),
+        "credential_expiry" => Outcome::Failed(failure(object, Some("credential_expired"), faults)?),
         _ => return Err(InvalidReport::UnknownStatus { found: status.chars().take(64).collect() }),
     })
 }
 
-fn failure(object: &mut Map<String, Value>, kind: Option<&str>) -> Result<Failure, InvalidReport> {
+fn failure(
+    object: &mut Map<String, Value>,
+    kind: Option<&str>,
+    faults: &mut Faults,
+) -> Result<Failure, InvalidReport> {
     let told = object.remove("error").unwrap_or(Value::Null);
     let mut error_type = kind.map(ToOwned::to_owned);
-    if let Some(said) = text(object, "errorType")? {
+    if let Some(said) = faults.or_nothing(text(object, "errorType"))? {
         error_type.get_or_insert(said);
     }
     let error = match told {
@@ -167,12 +219,16 @@ fn failure(object: &mut Map<String, Value>, kind: Option<&str>) -> Result<Failur
         }
         other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_)) => other.to_string(),
     };
-    let retryable = match object.remove("retryable") {
-        None | Some(Value::Null) if kind.is_some() => Retryable::Yes,
-        None | Some(Value::Null) => Retryable::AskPolicy,
-        Some(Value::Bool(true)) => Retryable::Yes,
-        Some(Value::Bool(false)) => Retryable::No,
-        Some(other) => return Err(field("retryable", format!("true or false, got {}", kind_of(&other)))),
+    let said = match object.remove("retryable") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(said)) => Ok(Some(said)),
+        Some(other) => Err(field("retryable", format!("true or false, got {}", kind_of(&other)))),
+    };
+    let retryable = match faults.or_nothing(said)? {
+        Some(true) => Retryable::Yes,
+        Some(false) => Retryable::No,
+        None if kind.is_some() => Retryable::Yes,
+        None => Retryable::AskPolicy,
     };
     Ok(Failure { error, error_type: error_type.map(|kind| snake_case(&kind)), retryable })
 }
@@ -182,16 +238,15 @@ fn said(
     mut object: Map<String, Value>,
     outcome: &Outcome,
     stamp: Option<DateTime<Utc>>,
-) -> Result<(Map<String, Value>, Option<Value>), InvalidReport> {
+) -> (Map<String, Value>, Option<Value>) {
     let mut said = Map::new();
     let counters = match object.remove("progress") {
         Some(Value::Object(counters)) => Some(counters),
         None | Some(Value::Null) => None,
+        // Neither counters nor a cursor, e.g. a percentage: a field like any other.
         Some(other) => {
-            return Err(field(
-                "progress",
-                format!("an object or an array of areas, got {}", kind_of(&other)),
-            ));
+            object.insert("progress".to_owned(), other);
+            None
         }
     };
     let mut resume_state = object.remove("resumeState").filter(|state| !state.is_null());
@@ -220,7 +275,7 @@ fn said(
         };
         said.insert("extra".to_owned(), kept);
     }
-    Ok((said, resume_state))
+    (said, resume_state)
 }
 
 /// Keys of `progress` that Reclaimer writes and a worker's counters cannot.
@@ -280,67 +335,6 @@ fn stamp(object: &mut Map<String, Value>) -> Result<Option<DateTime<Utc>>, Inval
     }
 }
 
-/// Areas in `areas`, in `progress` as an array, or as numbered keys at the top level or in `progress`.
-fn areas(object: &mut Map<String, Value>) -> Result<Vec<Area>, InvalidReport> {
-    let mut found = Vec::new();
-    match object.remove("areas") {
-        None | Some(Value::Null) => {}
-        Some(Value::Array(items)) => found.extend(items),
-        Some(other) => return Err(field("areas", format!("an array, got {}", kind_of(&other)))),
-    }
-    match object.get_mut("progress") {
-        Some(Value::Array(items)) => {
-            found.append(items);
-            object.remove("progress");
-        }
-        Some(Value::Object(progress)) => found.extend(numbered(progress)),
-        _ => {}
-    }
-    found.extend(numbered(object));
-    if found.len() > MAX_AREAS {
-        return Err(field("areas", format!("at most {MAX_AREAS} in one report, got {}", found.len())));
-    }
-    found.into_iter().enumerate().map(|(index, item)| area(index, item)).collect()
-}
-
-fn numbered(object: &mut Map<String, Value>) -> Vec<Value> {
-    (0..).map_while(|number: u32| object.remove(&number.to_string())).collect()
-}
-
-fn area(index: usize, item: Value) -> Result<Area, InvalidReport> {
-    let at = |key: &str| format!("areas[{index}].{key}");
-    let Value::Object(mut item) = item else {
-        return Err(field(&format!("areas[{index}]"), format!("an object, got {}", kind_of(&item))));
-    };
-    let mut first =
-        |keys: &[&str]| keys.iter().find_map(|key| item.remove(*key).filter(|value| !value.is_null()));
-    let full_path = match first(&["fullPath", "full_path", "path"]) {
-        Some(Value::String(path)) if crate::job::is_path(&path) => path,
-        Some(_) => {
-            return Err(field(
-                &at("fullPath"),
-                format!("1 to {MAX_PATH} characters without control characters"),
-            ));
-        }
-        None => return Err(field(&at("fullPath"), "missing")),
-    };
-    let kind = match first(&["type", "kind"]) {
-        Some(Value::String(kind)) => {
-            kind.to_lowercase().parse::<AreaKind>().map_err(|error| field(&at("type"), error))?
-        }
-        Some(other) => return Err(field(&at("type"), format!("a text, got {}", kind_of(&other)))),
-        None => return Err(field(&at("type"), "missing; e.g. `group` or `project`")),
-    };
-    let words = |value: Option<Value>| match value {
-        Some(Value::String(text)) => Some(clip_to(&text, MAX_PATH)),
-        Some(Value::Number(number)) => Some(number.to_string()),
-        _ => None,
-    };
-    let external_id = words(first(&["externalId", "external_id", "gitlabId", "gitlab_id", "id"]));
-    let name = words(first(&["name"]));
-    Ok(Area { full_path, external_id, name, kind })
-}
-
 fn snake_case(text: &str) -> String {
     let mut out = String::new();
     let mut joint = false;
@@ -380,145 +374,4 @@ fn kind_of(value: &Value) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn read(value: Value) -> Report {
-        read_report(value, None).unwrap()
-    }
-
-    fn refusal(value: Value) -> String {
-        read_report(value, None).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn statuses_come_in_any_case() {
-        let of = |status: &str| read(json!({"taskId": "J", "lease": "t", "status": status})).outcome;
-        assert_eq!(of("COMPLETED"), Outcome::Completed);
-        assert_eq!(of("Processing"), Outcome::Progress);
-        assert_eq!(of("paused"), Outcome::Paused);
-        assert!(matches!(of("failed"), Outcome::Failed(_)));
-    }
-
-    #[test]
-    fn a_failure_comes_as_text_or_object() {
-        let of = |more: Value| {
-            let mut report = json!({"jobId": "J", "lease": {"token": "t"}, "status": "failed"});
-            report.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            match read(report).outcome {
-                Outcome::Failed(failure) => failure,
-                other => panic!("{other:?}"),
-            }
-        };
-        let told = of(json!({"error": "no", "errorType": "HttpError", "retryable": true}));
-        assert_eq!(told.error, "no");
-        assert_eq!(told.error_type.as_deref(), Some("http_error"));
-        assert_eq!(told.retryable, Retryable::Yes);
-        let object = of(json!({"error": {"message": "gone", "code": "E-404"}}));
-        assert_eq!((object.error.as_str(), object.error_type.as_deref()), ("gone", Some("e_404")));
-        assert_eq!(object.retryable, Retryable::AskPolicy);
-        assert_eq!(of(json!({})).error, "the worker gave no reason");
-    }
-
-    #[test]
-    fn an_expired_credential_is_a_recoverable_failure() {
-        let report =
-            read(json!({"taskId": "J", "lease": "t", "status": "credential_expiry", "error": "401"}));
-        let Outcome::Failed(failure) = report.outcome else { panic!() };
-        assert_eq!(failure.error_type.as_deref(), Some("credential_expired"));
-        assert_eq!(failure.retryable, Retryable::Yes);
-    }
-
-    #[test]
-    fn areas_come_in_all_their_shapes() {
-        let a = json!({"fullPath": "g/a", "type": "project", "gitlabId": 7, "name": "A"});
-        let b = json!({"full_path": "g", "type": "GROUP"});
-        for report in [
-            json!({"taskId": "J", "lease": "t", "status": "new_areas_discovered", "areas": [a, b]}),
-            json!({"taskId": "J", "lease": "t", "status": "new_areas_discovered", "progress": [a, b]}),
-            json!({"taskId": "J", "lease": "t", "status": "new_areas_discovered", "0": a, "1": b}),
-            json!({"taskId": "J", "lease": "t", "status": "processing", "progress": {"0": a, "1": b}}),
-        ] {
-            let report = read(report);
-            assert_eq!(report.areas.len(), 2);
-            assert_eq!(report.areas[0].external_id.as_deref(), Some("7"));
-            assert_eq!(report.areas[1].kind.as_str(), "group");
-            assert!(!report.said.contains_key("extra"), "{:?}", report.said);
-        }
-    }
-
-    #[test]
-    fn progress_is_merged_but_cannot_forge_recovery_data() {
-        let report = read(json!({
-            "taskId": "J", "lease": "t", "status": "processing", "processedItems": 3,
-            "progress": {"page": 2, "recoveryCount": 99, "retryable": true}, "resumeState": {"cursor": "c"}, "other": 1
-        }));
-        assert_eq!(
-            report.said,
-            *json!({"page": 2, "processedItems": 3, "extra": {"other": 1}}).as_object().unwrap()
-        );
-        assert_eq!(report.resume_state, Some(json!({"cursor": "c"})));
-    }
-
-    #[test]
-    fn a_pause_without_a_resume_state_takes_the_progress_for_one() {
-        let report = read(json!({"taskId": "J", "lease": "t", "status": "paused", "progress": {"page": 2}}));
-        assert_eq!(report.resume_state, Some(json!({"page": 2})));
-    }
-
-    #[test]
-    fn too_many_other_fields_are_dropped_and_said() {
-        let report =
-            read(json!({"taskId": "J", "lease": "t", "status": "started", "blob": "x".repeat(MAX_EXTRA)}));
-        assert!(report.said["extra"]["dropped"].as_str().unwrap().contains("bytes of other fields"));
-    }
-
-    #[test]
-    fn a_report_is_nested_only_so_deep() {
-        let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!({ "x": inner }));
-        let report = |levels| json!({"taskId": "J", "lease": "t", "status": "started", "x": nested(levels)});
-        assert!(read_report(report(MAX_DEPTH - 1), None).is_ok());
-        assert!(refusal(report(MAX_DEPTH)).contains("nested too deeply: at most 64 levels"));
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        assert_eq!(refusal(json!([])), "a report is a JSON object, got an array");
-        assert_eq!(refusal(json!({"lease": "t"})), "the report has no `taskId`");
-        assert_eq!(refusal(json!({"taskId": "J"})), "the report has no `lease`");
-        assert_eq!(refusal(json!({"taskId": "J", "lease": "t"})), "the report has no `status`");
-        assert_eq!(refusal(json!({"taskId": "J", "workerId": "http:x"})), "the report has no `lease`");
-        assert!(
-            refusal(json!({"taskId": "J", "jobId": "K", "lease": "t"})).contains("`K` is not the taskId `J`")
-        );
-        assert!(refusal(json!({"taskId": 7})).contains("`taskId` of the report: a text, got a number"));
-        let unknown = refusal(json!({"taskId": "J", "lease": "t", "status": "done"}));
-        assert!(
-            unknown.starts_with("unknown status `done`; a report's status is one of `started`"),
-            "{unknown}"
-        );
-        let area = json!({"taskId": "J", "lease": "t", "status": "started", "areas": [{"type": "group"}]});
-        assert!(refusal(area).contains("areas[0].fullPath"));
-    }
-
-    #[test]
-    fn the_workers_page_names_every_status_and_field() {
-        let page = include_str!("../../../../docs/worker-http.md");
-        for word in STATUSES.iter().chain(&SAID) {
-            assert!(page.contains(&format!("`{word}`")), "docs/worker-http.md: {word} is missing");
-        }
-    }
-
-    #[test]
-    fn timestamps_come_as_text_or_milliseconds() {
-        let of = |at: Value| {
-            read(json!({"taskId": "J", "lease": "t", "status": "started", "timestamp": at})).stamp.unwrap()
-        };
-        assert_eq!(of(json!("2026-01-05T14:20:00Z")), of(json!(1_767_622_800_000_u64)));
-        assert!(
-            refusal(json!({"taskId": "J", "lease": "t", "status": "x", "timestamp": "soon"}))
-                .contains("`soon`")
-        );
-    }
-}
+mod tests;
