@@ -160,6 +160,7 @@ impl Links {
     ) -> Result<(Self, Handle), InvalidSettings> {
         let Deps { provisioning, roster, watch, clock, mut rng, lease, grace } = deps;
         let mut running = Vec::with_capacity(links.len());
+        let names: Arc<[String]> = links.iter().map(|link| link.name.clone()).collect();
         for link in links {
             let turned = Arc::new(Notify::new());
             let cut = Arc::new(Mutex::new(CancellationToken::new()));
@@ -181,6 +182,7 @@ impl Links {
                 jobs_at_once: link.jobs_at_once,
                 most_jobs: Provisioning::MOST_CLAIMED,
                 queue: link.queue,
+                links: Arc::clone(&names),
             };
             let context = Arc::new(Context {
                 link: link.name.clone(),

@@ -32,15 +32,38 @@ pub enum Heard {
 pub enum Unreadable {
     /// It is not what the dialect calls a frame.
     #[error("the frame cannot be read: {0}")]
-    Frame(String),
+    Frame(Reason),
     /// It is a frame, but its content is not what its kind asks for.
     #[error("a message `{kind}` cannot be read: {reason}")]
     Content {
         /// Its kind.
         kind: &'static str,
         /// What is wrong with it.
-        reason: String,
+        reason: Reason,
     },
+}
+
+impl Unreadable {
+    /// What the log may hear of it: nothing that was in it, which may be secret.
+    #[must_use]
+    pub fn without_content(&self) -> String {
+        match self {
+            Self::Frame(reason) => format!("the frame cannot be read: {}", reason.without_content),
+            Self::Content { kind, reason } => {
+                format!("a message `{kind}` cannot be read: {}", reason.without_content)
+            }
+        }
+    }
+}
+
+/// Why something cannot be read, for its sender and for others.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{for_sender}")]
+pub struct Reason {
+    /// With what was in it.
+    pub(crate) for_sender: String,
+    /// Without.
+    pub(crate) without_content: String,
 }
 
 /// What a worker says.
@@ -65,6 +88,8 @@ pub enum Inbound {
     },
     /// It needs fresh credentials.
     RefreshRequest(RefreshRequest),
+    /// It asks for something in words that cannot be read, and waits for an answer.
+    BadRequest(BadRequest),
     /// It leaves in order.
     Leaving {
         /// Why, where it says.
@@ -83,13 +108,15 @@ pub struct Registration {
     pub capacity: Option<u32>,
     /// Leases that it still holds, from before the connection.
     pub leases: Vec<LeaseToken>,
+    /// What it named as leases and can be none.
+    pub no_leases: Vec<Secret>,
 }
 
 /// What a worker wants.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct JobRequest {
-    /// Repeated in an answer that is an error.
-    pub request_id: Option<String>,
+    /// Repeated in an answer that is an error, as it came: a text or a number.
+    pub request_id: Option<Value>,
     /// At most so many; `None` = as many as the dialect hands out at once.
     pub limit: Option<u32>,
     /// Only of this queue.
@@ -107,8 +134,8 @@ pub struct JobRequest {
 pub enum RefreshRequest {
     /// An account's; the answer names the request.
     OfAccount {
-        /// What the answer is matched by.
-        request_id: String,
+        /// What the answer is matched by, as it came: a text or a number.
+        request_id: Value,
         /// Of which provider.
         provider: ProviderId,
         /// Which account; a request that does not say gets none.
@@ -118,6 +145,25 @@ pub enum RefreshRequest {
     },
     /// Those of a job's account; the answer names the job.
     OfJob(JobId),
+}
+
+/// A request that cannot be read. Whoever sent it waits for an answer all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadRequest {
+    /// For jobs.
+    Jobs {
+        /// Its id, where it has one.
+        request_id: Option<Value>,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// For credentials.
+    Credentials {
+        /// What the answer is matched by, as it came: the id of the request, or the job.
+        subject: Value,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 /// What we say.
@@ -166,8 +212,8 @@ pub enum Outbound {
     },
     /// A lease from before the connection is somebody else's, or nobody's.
     NotReattached {
-        /// Which lease.
-        lease: LeaseToken,
+        /// Which lease, as it was named.
+        lease: Secret,
     },
     /// What became of a report.
     Receipt(Receipt),
@@ -178,13 +224,20 @@ pub enum Outbound {
     },
     /// Credentials, or why there are none.
     Refreshed(RefreshAnswer),
+    /// Why there are no credentials for whoever asked in words that cannot be read.
+    NoCredentials {
+        /// What the answer is matched by, as it came.
+        subject: Value,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Why there are no jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobsError {
-    /// The request's id.
-    pub request_id: Option<String>,
+    /// The request's id, as it came.
+    pub request_id: Option<Value>,
     /// What is wrong.
     pub message: String,
     /// The stable word for programs.

@@ -124,6 +124,23 @@ impl Provisioning {
     }
 }
 
+impl Provisioning {
+    /// Whether one of these jobs is of an account.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn is_of_account(&self, jobs: &[JobId], account: &AccountId) -> Result<bool, StoreError> {
+        for job in jobs {
+            if let Some(JobRead::Whole(job)) = self.inner.jobs.job(job).await?
+                && job.account_id.as_ref() == Some(account)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
 impl Inner {
     /// What goes out with a job; nothing where nothing holds.
     pub(crate) async fn credentials_to_hand_out(self: Arc<Self>, account: &AccountId) -> Option<Credentials> {

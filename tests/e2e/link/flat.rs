@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{account_that_needs_a_refresh, becomes, fleet, kinds, start};
-use crate::rig::{Peer, Provider, Server, until};
+use crate::rig::{Peer, Provider, Server, Setup, until};
 
 async fn crawler(server: &Server) -> Result<Peer> {
     Peer::connect(&server.data.with_file_name("flat.sock")).await
@@ -229,8 +229,12 @@ async fn credentials_are_always_answered_with_an_empty_token_when_there_are_none
     )
     .await?;
     let bad = Provider::answering(400, json!({ "error": "invalid_grant" })).await?;
-    let config = format!("{}{}", good.config(), bad.config().replace("id = \"g\"", "id = \"h\""));
-    let server = start(folder.path(), &config).await?;
+    let config = format!(
+        "[[link]]\nname = \"flat\"\npath = \"flat.sock\"\ndialect = \"flat\"\njobs_at_once = 3\n{}{}",
+        good.config(),
+        bad.config().replace("id = \"g\"", "id = \"h\"")
+    );
+    let server = Server::start(folder.path(), &Setup::with(&config)).await?;
     account_that_needs_a_refresh(&server, "acc").await?;
     let other = json!({ "userId": "u", "providerId": "h", "accessToken": "old", "refreshToken": "r",
                         "accessTokenExpiresAt": "2020-01-01T00:00:00Z" });
@@ -239,7 +243,16 @@ async fn credentials_are_always_answered_with_an_empty_token_when_there_are_none
     let refused = server.create(json!({ "command": "issues", "accountId": "other" })).await?;
     let without = server.create(json!({ "command": "issues" })).await?;
     let mut peer = crawler(&server).await?;
-    for (id, token) in [(with.as_str(), "fresh"), (&refused, ""), (&without, ""), ("01NOSUCHJOB", "")] {
+    peer.flat_open().await?;
+    let later = server.create(json!({ "command": "issues", "accountId": "acc" })).await?;
+    for (id, token) in [
+        (with.as_str(), "fresh"),
+        (&refused, ""),
+        (&without, ""),
+        ("01NOSUCHJOB", ""),
+        (&later, ""),
+        ("", ""),
+    ] {
         peer.flat("token_refresh_request", Some(&json!({ "id": id })), json!({})).await?;
         let answer = peer.hear("token_refresh_response").await?;
         assert_eq!(answer["jobId"], id, "{answer}");
@@ -255,5 +268,34 @@ async fn credentials_are_always_answered_with_an_empty_token_when_there_are_none
             "{answer}"
         );
     }
+    // Nor are there any for a job that is over.
+    peer.flat("job_completed", Some(&json!({ "id": with })), json!({ "success": true, "finalCounts": {} }))
+        .await?;
+    peer.flat("token_refresh_request", Some(&json!({ "id": with })), json!({})).await?;
+    assert_eq!(peer.hear("token_refresh_response").await?["data"]["accessToken"], "");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_last_word_counts_however_it_is_stamped_and_what_is_left_out_is_said() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path(), "").await?;
+    let mut peer = crawler(&server).await?;
+    for stamp in [json!(1_752_314_400_000_u64), json!("2025-06-03T16:00:05"), json!("")] {
+        let id = server.create(json!({ "command": "issues" })).await?;
+        peer.flat_open().await?;
+        let data = json!({ "success": true, "finalCounts": {} });
+        let done = json!({ "type": "job_completed", "timestamp": stamp, "jobId": id, "data": data });
+        peer.send(done.to_string()).await?;
+        becomes(&server, &id, "finished").await?;
+    }
+    let log = std::fs::read_to_string(folder.path().join("err.log"))?;
+    assert!(log.contains("a report counts without what could not be read"), "{log}");
+    // A report that does not count at all is said as well: this crawler gets no receipt.
+    peer.flat("job_completed", Some(&json!({ "id": "01NEVERWAS" })), json!({})).await?;
+    until("the refusal to be said", async || {
+        let log = std::fs::read_to_string(folder.path().join("err.log"))?;
+        Ok((log.contains("a report was refused") && log.contains("unknown_job")).then_some(()))
+    })
+    .await
 }

@@ -201,3 +201,87 @@ async fn a_worker_that_takes_nothing_in_loses_what_it_was_to_get_and_nothing_els
     .await?;
     scene.nobody_else_noticed().await
 }
+
+#[tokio::test]
+async fn a_lie_about_who_one_is_counts_for_nothing() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut scene = Scene::set(folder.path()).await?;
+    let id = scene.job["id"].as_str().context("no id")?.to_owned();
+    let holder = scene.server.job(&id).await?["workerId"].clone();
+    // In a report, in a request, and as its own name: what a process is called is for that process alone.
+    for _ in 0..2 {
+        let lie = json!({ "taskId": id, "status": "completed", "workerId": holder });
+        scene.rude.say("message", "PROGRESS_UPDATE", lie).await?;
+        scene.rude.register(holder.as_str().context("no name")?, &[]).await?;
+    }
+    assert_eq!(scene.rude.hear("nack").await?["payload"]["code"], "stale_lease");
+    scene.server.create(json!({ "command": "X" })).await?;
+    scene.rude.say("jobRequest", "request_jobs", json!({ "workerId": holder })).await?;
+    let job = scene.rude.hear("jobs_available").await?["payload"][0]["id"].clone();
+    let job = scene.server.job(job.as_str().context("no job")?).await?;
+    assert!(job["workerId"].as_str().is_some_and(|worker| worker.starts_with("own:")), "{job}");
+    let until_on_record = until("the lies to be on record", async || {
+        let kinds = kinds(&scene.server, &id).await?;
+        Ok(kinds.contains(&"stale_report".to_owned()).then_some(kinds))
+    });
+    assert!(!until_on_record.await?.contains(&"finished".to_owned()));
+    let completed = json!({ "success": true, "finalCounts": {} });
+    scene.polite.flat("job_completed", Some(&scene.job), completed).await?;
+    becomes(&scene.server, &id, "finished").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn requests_that_cannot_be_read_are_answered() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut scene = Scene::set(folder.path()).await?;
+    for wrong in [
+        json!({ "limit": "5" }),
+        json!({ "wait": "1" }),
+        json!({ "commands": "X" }),
+        json!({ "queue": "a b" }),
+    ] {
+        let mut request = wrong.clone();
+        request["requestId"] = json!(7);
+        scene.rude.say("jobRequest", "request_jobs", request).await?;
+        let answer = scene.rude.hear("jobs_error").await?["payload"].clone();
+        assert_eq!(
+            (&answer["requestId"], &answer["errorType"], &answer["retryable"]),
+            (&json!(7), &json!("invalid_request"), &json!(false)),
+            "{wrong}: {answer}"
+        );
+    }
+    for request in
+        [json!({ "requestId": "t" }), json!({ "requestId": "t", "providerId": "g", "accountId": 42 })]
+    {
+        scene.rude.say("message", "TOKEN_REFRESH_REQUEST", request).await?;
+        let answer = scene.rude.hear("TOKEN_REFRESH_RESPONSE").await?["payload"].clone();
+        assert_eq!((&answer["requestId"], &answer["success"]), (&json!("t"), &json!(false)), "{answer}");
+    }
+    scene.nobody_else_noticed().await
+}
+
+#[tokio::test]
+async fn the_log_hears_no_secrets_and_little_of_a_flood() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut scene = Scene::set(folder.path()).await?;
+    scene.rude.register("rude", &[]).await?;
+    let secret = json!({ "destination": "web-server", "type": "message", "key": ["LEASE-SECRET-1"] });
+    scene.rude.send(secret.to_string()).await?;
+    scene.rude.hear("nack").await?;
+    scene.rude.send(r#"{"lease":"LEASE-SECRET-2",}"#).await?;
+    for _ in 0..200 {
+        let report = json!({ "taskId": "01NEVERWAS", "lease": "LEASE-SECRET-3", "status": "splendid" });
+        scene.rude.say("message", "PROGRESS_UPDATE", report).await?;
+        scene.rude.hear("nack").await?;
+    }
+    let log = std::fs::read_to_string(folder.path().join("err.log"))?;
+    assert!(
+        log.contains("a message was ignored") && log.contains("rubbish on the link was skipped"),
+        "{log}"
+    );
+    assert!(!log.contains("LEASE-SECRET"), "{log}");
+    let lines = log.matches("a report was refused").count();
+    assert!((1..=50).contains(&lines), "{lines} lines for 200 reports");
+    scene.nobody_else_noticed().await
+}

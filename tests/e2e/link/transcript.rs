@@ -248,8 +248,8 @@ async fn envelope(server: Server, folder: &Path) -> Result<String> {
     session.note("What cannot be read is said, and changes nothing.");
     session.report(&job, json!({ "status": "done" })).await?;
     session.hear("nack").await?;
-    session.say("jobRequest", "request_jobs", json!({ "wait": 3_600 })).await?;
-    session.hear("nack").await?;
+    session.say("jobRequest", "request_jobs", json!({ "requestId": "r-5", "limit": "many" })).await?;
+    session.hear("jobs_error").await?;
 
     session.note("Somebody asks for a discovery: it is pushed. It fails, and the log goes along.");
     let order = json!({ "accountId": "acc-1" });

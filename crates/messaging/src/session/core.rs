@@ -1,29 +1,26 @@
 //! The protocol of one connection, pure: what was heard and the time in, effects out.
 
-mod done;
+mod leases;
+mod refreshes;
+mod reports;
+mod requests;
+mod watchdog;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::LeaseToken;
 use reclaimer_domain::name::{QueueName, WorkerId};
-use reclaimer_domain::wire::read_report;
-use reclaimer_provisioning::Want;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::effect::{Closed, Command, Effect, Subject};
-use super::refreshes::{Ask, Refreshes};
-use crate::frame::Fault;
-use crate::message::{Heard, Inbound, JobRequest, Outbound, Receipt, Registration, Unreadable};
-
-/// More bursts of rubbish than this within a minute end the session.
-const MOST_BURSTS: usize = 100;
-const BURSTS_WITHIN: Duration = Duration::from_secs(60);
-
-/// A tick that comes later than this was held up by ourselves: it is no proof that the peer was silent.
-const LATE: Duration = Duration::from_secs(5);
+use self::leases::Held;
+use self::refreshes::Refreshes;
+pub(super) use self::refreshes::holds_none;
+use self::watchdog::Watchdog;
+use super::effect::{Closed, Command, Done, Effect, Subject};
+use crate::message::{Heard, Inbound, Outbound, Registration, Unreadable};
 
 /// What a session goes by.
 #[derive(Debug, Clone)]
@@ -46,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) most_jobs: u32,
     /// Only jobs of this queue.
     pub(crate) queue: Option<QueueName>,
+    /// The names of all links, after which workers are called that give no name: nobody may take such a name.
+    pub(crate) links: Arc<[String]>,
 }
 
 /// Who is at the other end, as the kernel tells it.
@@ -67,18 +66,12 @@ pub(crate) struct Counters {
     pub(crate) rubbish: u64,
 }
 
-/// A job that the peer holds.
-#[derive(Debug)]
-struct Held {
-    job: JobId,
-    /// How often jobs had been asked for when it came.
-    requests: u64,
-}
-
 /// The protocol of one connection.
 #[derive(Debug)]
 pub(crate) struct Core {
     settings: Settings,
+    /// Its name as the kernel tells it: the only one that proves anything.
+    origin: WorkerId,
     worker: WorkerId,
     /// What it said of itself; `None` while it speaks the older protocol.
     registration: Option<Registration>,
@@ -98,13 +91,8 @@ pub(crate) struct Core {
     refreshes: Refreshes,
     status: Option<Value>,
     counters: Counters,
-    opened_at: Instant,
-    heard_at: Instant,
-    /// Whether anything valid was heard.
-    proven: bool,
-    beats_at: Instant,
+    watchdog: Watchdog,
     renewed_at: Instant,
-    bursts: VecDeque<Instant>,
 }
 
 impl Core {
@@ -121,8 +109,9 @@ impl Core {
             effects.push(Effect::Adopt(peer.worker.clone()));
         }
         let core = Self {
-            beats_at: now + settings.heartbeat_interval,
+            watchdog: Watchdog::begin(&settings, now),
             settings,
+            origin: peer.worker.clone(),
             worker: peer.worker,
             registration: None,
             paused,
@@ -137,22 +126,13 @@ impl Core {
             refreshes: Refreshes::default(),
             status: None,
             counters: Counters::default(),
-            opened_at: now,
-            heard_at: now,
-            proven: false,
             renewed_at: now,
-            bursts: VecDeque::new(),
         };
         (core, effects)
     }
 
     pub(crate) fn worker(&self) -> &WorkerId {
         &self.worker
-    }
-
-    /// Whether anything valid was heard: only then is the connection known to be of use.
-    pub(crate) fn is_proven(&self) -> bool {
-        self.proven
     }
 
     pub(crate) fn is_paused(&self) -> bool {
@@ -164,33 +144,6 @@ impl Core {
         if self.registration.is_some() { 2 } else { 1 }
     }
 
-    pub(crate) fn held(&self) -> impl ExactSizeIterator<Item = (&LeaseToken, &JobId)> {
-        self.held.iter().map(|(token, held)| (token, &held.job))
-    }
-
-    /// What came to the held leases and went from them since the last call.
-    pub(crate) fn take_changes(&mut self) -> (Vec<LeaseToken>, Vec<LeaseToken>) {
-        (std::mem::take(&mut self.gained), std::mem::take(&mut self.lost))
-    }
-
-    /// These leases did not reach the worker; they are given back.
-    pub(crate) fn forget(&mut self, leases: &[LeaseToken]) {
-        for token in leases {
-            self.let_go(token);
-        }
-    }
-
-    fn take_hold(&mut self, token: LeaseToken, job: JobId) {
-        self.gained.push(token.clone());
-        self.held.insert(token, Held { job, requests: self.requests });
-    }
-
-    fn let_go(&mut self, token: &LeaseToken) -> Option<JobId> {
-        let job = self.held.remove(token)?.job;
-        self.lost.push(token.clone());
-        Some(job)
-    }
-
     pub(crate) fn status(&self) -> Option<&Value> {
         self.status.as_ref()
     }
@@ -199,34 +152,9 @@ impl Core {
         self.counters
     }
 
-    pub(crate) fn heard_at(&self) -> Instant {
-        self.heard_at
-    }
-
-    /// Bytes came, whatever they are.
-    pub(crate) fn traffic(&mut self, now: Instant) {
-        self.heard_at = now;
-    }
-
-    /// Bytes that are no frame came.
-    pub(crate) fn rubbish(&mut self, fault: Fault, now: Instant) -> Vec<Effect> {
-        self.counters.rubbish += 1;
-        if fault == Fault::Endless {
-            return vec![Effect::Close(Closed::Rubbish("a frame that does not end"))];
-        }
-        while self.bursts.front().is_some_and(|at| now.duration_since(*at) >= BURSTS_WITHIN) {
-            self.bursts.pop_front();
-        }
-        self.bursts.push_back(now);
-        if self.bursts.len() > MOST_BURSTS {
-            return vec![Effect::Close(Closed::Rubbish("more than 100 bursts within a minute"))];
-        }
-        Vec::new()
-    }
-
     /// A frame came, as the dialect reads it.
     pub(crate) fn heard(&mut self, heard: Result<Heard, Unreadable>, now: Instant) -> Vec<Effect> {
-        self.heard_at = now;
+        self.watchdog.traffic(now);
         let message = match heard {
             Ok(Heard::Message(message)) => message,
             Ok(Heard::Foreign { .. }) => {
@@ -244,17 +172,14 @@ impl Core {
             }
         };
         self.counters.messages += 1;
-        self.proven = true;
+        self.watchdog.proven();
         let mut effects = std::mem::take(&mut self.unsettled);
-        if now.duration_since(self.renewed_at) >= self.settings.renew_every && !self.held.is_empty() {
-            self.renewed_at = now;
-            effects.push(Effect::Keep(self.held.keys().cloned().collect()));
-        }
-        effects.extend(self.message(message));
+        effects.extend(self.renewal(now));
+        effects.extend(self.message(message, now));
         effects
     }
 
-    fn message(&mut self, message: Inbound) -> Vec<Effect> {
+    fn message(&mut self, message: Inbound, now: Instant) -> Vec<Effect> {
         match message {
             Inbound::Heartbeat => Vec::new(),
             Inbound::Registered(registration) => self.registered(registration),
@@ -269,123 +194,74 @@ impl Core {
                 Vec::new()
             }
             Inbound::FailureLogs { job, detail } => vec![Effect::Testify { job, detail }],
-            Inbound::RefreshRequest(request) => match self.refreshes.ask(&request) {
-                Ask::First => vec![Effect::Refresh(request)],
-                Ask::Joined => Vec::new(),
-                Ask::Again(answer) => vec![Effect::Send(Outbound::Refreshed(*answer))],
-            },
+            // Behind the reports before it: they decide what it holds.
+            Inbound::RefreshRequest(request) => {
+                vec![Effect::InTurn(Box::new(Done::Asked { request, at: now }))]
+            }
+            Inbound::BadRequest(bad) => {
+                self.counters.unreadable += 1;
+                vec![Effect::Send(bad.into())]
+            }
             Inbound::Leaving { reason } => {
                 self.leaving = true;
                 self.stop_claiming();
                 let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
                 let reason = format!("worker {} left in order{reason}", self.worker);
-                vec![Effect::StopClaiming, Effect::Leave { reason }]
+                vec![Effect::StopClaiming, Effect::InTurn(Box::new(Done::Left { reason }))]
             }
         }
     }
 
-    fn registered(&mut self, registration: Registration) -> Vec<Effect> {
+    fn registered(&mut self, mut registration: Registration) -> Vec<Effect> {
+        registration.worker.take_if(|name| !self.may_be_called(name));
         if let Some(worker) = &registration.worker {
             self.worker = worker.clone();
         }
-        let leases = registration.leases.clone();
+        let leases = std::mem::take(&mut registration.leases);
+        let no_leases = std::mem::take(&mut registration.no_leases);
         self.registration = Some(registration);
-        if leases.is_empty() { Vec::new() } else { vec![Effect::Reattach(leases)] }
-    }
-
-    /// A peer that asks only when it is idle, and asks again, has forgotten what it had before: its last word about that was
-    /// lost with a connection, and its heartbeats would keep the leases for ever. A request that crossed the answer to the
-    /// one before proves nothing.
-    fn forgotten(&mut self) -> Vec<Effect> {
-        let before = self.requests;
-        self.requests += 1;
-        if self.settings.asks_when_idle && self.held_before(before).next().is_some() {
-            vec![Effect::Forget { before }]
-        } else {
-            Vec::new()
+        let lost = |lease| Effect::Send(Outbound::NotReattached { lease });
+        let mut effects: Vec<Effect> = no_leases.into_iter().map(lost).collect();
+        if !leases.is_empty() {
+            effects.push(Effect::Reattach(leases));
         }
-    }
-
-    /// What is held since before so many requests.
-    fn held_before(&self, requests: u64) -> impl Iterator<Item = &LeaseToken> {
-        self.held.iter().filter(move |(_, held)| held.requests < requests).map(|(token, _)| token)
-    }
-
-    fn job_request(&mut self, request: JobRequest) -> Effect {
-        let JobRequest { request_id, limit, queue, commands, wait, worker } = request;
-        let mut limit = limit.unwrap_or(self.settings.jobs_at_once).min(self.settings.most_jobs);
-        if let Some(capacity) = self.registration.as_ref().and_then(|registration| registration.capacity) {
-            let taken = u32::try_from(self.held.len()).unwrap_or(u32::MAX).saturating_add(self.asking);
-            limit = limit.min(capacity.saturating_sub(taken));
-        }
-        if self.paused || self.leaving || limit == 0 {
-            return Effect::Send(Outbound::Jobs(Vec::new()));
-        }
-        let queue = queue.or_else(|| self.settings.queue.clone());
-        let worker = worker.unwrap_or_else(|| self.worker.clone());
-        self.asking = self.asking.saturating_add(limit);
-        self.unanswered += 1;
-        Effect::Claim { request_id, want: Want { worker, queue, commands, limit, wait } }
-    }
-
-    /// Whether the worker holds as many jobs as it can run.
-    fn is_full(&self) -> bool {
-        let capacity = self.registration.as_ref().and_then(|registration| registration.capacity);
-        capacity.is_some_and(|capacity| self.held.len() >= usize::try_from(capacity).unwrap_or(usize::MAX))
-    }
-
-    /// Forgets the requests for jobs that wait; answers how many they are.
-    fn stop_claiming(&mut self) -> usize {
-        self.asking = 0;
-        std::mem::take(&mut self.unanswered)
-    }
-
-    /// Has the worker take no more jobs, not even those that it asked for before.
-    fn pause(&mut self, told: Outbound) -> Vec<Effect> {
-        self.paused = true;
-        let unanswered = self.stop_claiming();
-        let mut effects = vec![Effect::StopClaiming, Effect::Send(told)];
-        effects.extend((0..unanswered).map(|_| Effect::Send(Outbound::Jobs(Vec::new()))));
         effects
     }
 
-    fn report(&mut self, mut report: Value) -> Vec<Effect> {
-        let text = |report: &Value, key: &str| report.get(key).and_then(Value::as_str).map(ToOwned::to_owned);
-        let task = text(&report, "taskId").or_else(|| text(&report, "jobId"));
-        let lease = match report.get("lease") {
-            Some(Value::Object(lease)) => lease.get("token").and_then(Value::as_str).map(ToOwned::to_owned),
-            Some(Value::String(lease)) => Some(lease.clone()),
-            _ => None,
+    /// Whether a peer may take this name: one that tells a process is that process's alone.
+    fn may_be_called(&self, name: &WorkerId) -> bool {
+        let of_a_process = |link: &String| {
+            let number =
+                name.as_str().strip_prefix(link.as_str()).and_then(|rest| rest.strip_prefix([':', '#']));
+            number
+                .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
         };
-        let subject = Subject { task, lease };
-        if subject.lease.is_none() {
-            // It names none, but this connection knows by which it holds the job.
-            let held = self.held().find(|(_, job)| subject.task.as_deref() == Some(job.as_str()));
-            if let (Some((token, _)), Some(fields)) = (held, report.as_object_mut()) {
-                fields.insert("lease".to_owned(), token.expose().into());
-            }
-        }
-        match read_report(report, Some(&self.worker)) {
-            Ok(report) => vec![Effect::Report { report: Box::new(report), subject }],
-            Err(error) => {
-                self.counters.unreadable += 1;
-                let (code, message) = (error.code().to_owned(), error.to_string());
-                vec![Effect::Refuse { subject, code, message }]
-            }
-        }
-    }
-
-    /// A receipt, for a worker that asked for them.
-    fn receipt(&self, subject: Subject, outcome: Result<(), (String, String)>) -> Vec<Effect> {
-        let Subject { task, lease } = subject;
-        if !self.has_feature("ack") {
-            return Vec::new();
-        }
-        vec![Effect::Send(Outbound::Receipt(Receipt { task, lease, outcome }))]
+        *name == self.origin || !self.settings.links.iter().any(of_a_process)
     }
 
     fn has_feature(&self, name: &str) -> bool {
         self.registration.as_ref().is_some_and(|worker| worker.features.iter().any(|feature| feature == name))
+    }
+
+    /// An effect was carried out.
+    pub(crate) fn done(&mut self, done: Done) -> Vec<Effect> {
+        match done {
+            Done::Claimed { request_id, limit, outcome } => self.claimed(request_id, limit, outcome),
+            Done::Took(outcome) => self.took(outcome),
+            Done::Nothing => Vec::new(),
+            Done::Refused { subject, code, message } => self.receipt(subject, Err((code, message))),
+            Done::Reported { subject, held, outcome } => self.reported(subject, held, outcome),
+            Done::Asked { request, at } => self.asked(request, at),
+            Done::Refreshed { request, outcome, at } => self.refreshed(request, outcome, at),
+            Done::Kept(Ok(renewed)) => self.kept(renewed),
+            // The store is away: the leases get a grace for that when it is back.
+            Done::Kept(Err(_)) => Vec::new(),
+            Done::Reattached { asked, outcome } => self.reattached(asked, outcome),
+            Done::Adopted { worker, outcome } => self.adopted(worker, outcome),
+            Done::TookOver { asked, outcome } => self.took_over(asked, outcome),
+            Done::Forgot { before } => self.abandoned(before),
+            Done::Left { reason } => self.left(reason),
+        }
     }
 
     /// Somebody else asks for something.
@@ -409,38 +285,6 @@ impl Core {
             Command::Inherit(leases) => vec![Effect::TakeOver(leases)],
             Command::Taken { job, token, why } => self.taken(job, token, why),
         }
-    }
-
-    /// When something is due.
-    pub(crate) fn next_tick(&self) -> Instant {
-        let mut next = self.heard_at + self.settings.heartbeat_timeout;
-        if !self.proven {
-            next = next.min(self.opened_at + self.settings.first_frame_within);
-        }
-        if self.settings.speaks_first {
-            next = next.min(self.beats_at);
-        }
-        next
-    }
-
-    /// Does what is due.
-    pub(crate) fn tick(&mut self, now: Instant) -> Vec<Effect> {
-        let silent_at = self.heard_at + self.settings.heartbeat_timeout;
-        let mute_at = self.opened_at + self.settings.first_frame_within;
-        if now >= self.next_tick() + LATE {
-            // We were held up ourselves; the peer gets another interval.
-            self.heard_at = now;
-            self.opened_at = now;
-        } else if !self.proven && now >= mute_at {
-            return vec![Effect::Close(Closed::Mute)];
-        } else if now >= silent_at {
-            return vec![Effect::Close(if self.leaving { Closed::Left } else { Closed::Silent })];
-        }
-        if self.settings.speaks_first && now >= self.beats_at {
-            self.beats_at = now + self.settings.heartbeat_interval;
-            return vec![Effect::Send(Outbound::Heartbeat)];
-        }
-        Vec::new()
     }
 
     /// What to say when the server ends.

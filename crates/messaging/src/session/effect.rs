@@ -1,13 +1,14 @@
 //! What a session wants done, and why it ends.
 
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::job::LeaseToken;
 use reclaimer_domain::job::report::Report;
+use reclaimer_domain::job::{Lease, LeaseToken};
 use reclaimer_domain::name::WorkerId;
 use reclaimer_domain::ports::{Renewed, ReportAnswer, StoreError, Taken};
-use reclaimer_domain::wire::JobOnTheWire;
+use reclaimer_domain::wire::{InvalidReport, JobOnTheWire};
 use reclaimer_provisioning::Want;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::message::{Fresh, Outbound, RefreshRequest};
 
@@ -19,7 +20,7 @@ pub(crate) enum Effect {
     /// Lease jobs; answered by [`Done::Claimed`].
     Claim {
         /// Repeated in an answer that is an error.
-        request_id: Option<String>,
+        request_id: Option<Value>,
         /// What is wanted.
         want: Want,
     },
@@ -33,18 +34,18 @@ pub(crate) enum Effect {
         report: Box<Report>,
         /// How its receipt names it.
         subject: Subject,
+        /// What of it could not be read, and is left out.
+        left_out: Vec<InvalidReport>,
     },
-    /// Refuse a report that cannot be read, behind those that came before it; answered by [`Done::Refused`].
-    Refuse {
-        /// What it is about, for the receipt.
-        subject: Subject,
-        /// The stable word.
-        code: String,
-        /// Why.
-        message: String,
-    },
+    /// Say this when all that was reported before is applied.
+    InTurn(Box<Done>),
     /// Get credentials; answered by [`Done::Refreshed`].
-    Refresh(RefreshRequest),
+    Refresh {
+        /// Which.
+        request: RefreshRequest,
+        /// Where it is not empty: only if one of these jobs is of the account.
+        among: Vec<JobId>,
+    },
     /// See which of these leases, held until now by another connection of the worker, still hold; answered by
     /// [`Done::TookOver`].
     TakeOver(Vec<LeaseToken>),
@@ -54,23 +55,12 @@ pub(crate) enum Effect {
     Reattach(Vec<LeaseToken>),
     /// See what the peer's process holds from before; answered by [`Done::Adopted`].
     Adopt(WorkerId),
-    /// The worker leaves: answered by [`Done::Left`], when all that it reported before is applied.
-    Leave {
-        /// Why.
-        reason: String,
-    },
     /// Give leases back, at nobody's cost.
     Release {
         /// Which.
         leases: Vec<LeaseToken>,
         /// Why.
         reason: String,
-    },
-    /// The worker has forgotten what it held before so many requests for jobs: answered by [`Done::Forgot`], when all that
-    /// it reported before is applied.
-    Forget {
-        /// How many requests.
-        before: u64,
     },
     /// End leases whose worker has forgotten them; recovery decides about their jobs.
     Abandon(Vec<LeaseToken>),
@@ -96,7 +86,7 @@ pub(crate) struct Subject {
 #[derive(Debug)]
 pub(crate) enum Done {
     Claimed {
-        request_id: Option<String>,
+        request_id: Option<Value>,
         limit: u32,
         outcome: Result<Vec<JobOnTheWire>, StoreError>,
     },
@@ -106,9 +96,15 @@ pub(crate) enum Done {
         held: Option<LeaseToken>,
         outcome: Result<ReportAnswer, StoreError>,
     },
+    /// Credentials were asked for; what was reported before decides whose the worker may have.
+    Asked {
+        request: RefreshRequest,
+        at: Instant,
+    },
     Refreshed {
         request: RefreshRequest,
         outcome: Result<Fresh, String>,
+        at: Instant,
     },
     Kept(Result<Renewed, StoreError>),
     Reattached {
@@ -117,20 +113,23 @@ pub(crate) enum Done {
     },
     Adopted {
         worker: WorkerId,
-        outcome: Result<Vec<(JobId, LeaseToken)>, StoreError>,
+        outcome: Result<Vec<(JobId, Lease)>, StoreError>,
     },
     TookOver {
         asked: Vec<LeaseToken>,
         outcome: Result<Renewed, StoreError>,
     },
+    /// The worker has forgotten what it held before so many requests for jobs.
     Forgot {
         before: u64,
     },
+    /// A report could not be read.
     Refused {
         subject: Subject,
         code: String,
         message: String,
     },
+    /// The worker leaves.
     Left {
         reason: String,
     },

@@ -1,13 +1,15 @@
 //! One connection with one peer: what is said, what is owed, and what happens to its jobs when it ends.
 //!
 //! [`core::Core`] is the protocol itself: pure, it takes what was heard and the time, and answers with effects. `run`
-//! carries the effects out.
+//! gives it what is heard on a real connection, and carries the effects out.
 
+mod carry;
 mod core;
 mod effect;
+mod end;
 mod outbox;
-mod refreshes;
 mod run;
+mod said;
 
 pub(crate) use self::core::{Peer, Settings};
 pub(crate) use effect::Command;

@@ -5,26 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
-use reclaimer_domain::history::Actor;
-use reclaimer_domain::job::report::Holder;
-use reclaimer_domain::job::{Lease, LeaseToken};
+use reclaimer_domain::job::LeaseToken;
 use reclaimer_domain::name::WorkerId;
 use reclaimer_domain::ports::Clock;
 use reclaimer_domain::time::before;
-use reclaimer_domain::wire::JobOnTheWire;
 use reclaimer_provisioning::Provisioning;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
 
 use super::core::{Core, Peer, Settings};
-use super::effect::{Closed, Command, Done, Effect};
+use super::effect::{Closed, Command, Done};
 use super::outbox::{Outbox, Written, outbox};
+use super::said::Said;
 use crate::dialect::Dialect;
-use crate::frame::{Decoder, Fault, Frame, Limits};
-use crate::message::{Fresh, Heard, Outbound, RefreshRequest, Unreadable};
+use crate::frame::{Decoder, Frame, Limits};
 use crate::roster::{Roster, Seat};
 use crate::watch::PeerWatch;
 
@@ -32,17 +28,11 @@ use crate::watch::PeerWatch;
 const UNDER_WAY: usize = 256;
 /// Read at once at the most.
 const READ: usize = 64 * 1_024;
-/// The log hears of rubbish on one connection no more often than this.
-const RUBBISH_SAID_EVERY: Duration = Duration::from_secs(10);
-
 /// What a session shows of itself is at most so old; less where silence is judged sooner.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
 
 /// The area of the log.
 pub(crate) const AREA: &str = "MESSAGEBUS";
-
-/// Whoever asks for credentials is answered within this time; the flat dialect's crawlers wait 15 seconds.
-const REFRESH_WITHIN: Duration = Duration::from_secs(12);
 
 /// What every session of a link works with.
 #[derive(Debug)]
@@ -100,7 +90,7 @@ where
         reports: FuturesOrdered::new(),
         claims: FuturesUnordered::new(),
         others: FuturesUnordered::new(),
-        rubbish_said: None,
+        said: Said::new(Instant::now()),
         shown_at: Instant::now(),
         shown_every,
         unshown: true,
@@ -154,31 +144,31 @@ where
     session.end(why.unwrap_or(Closed::Peer), writing, written).await
 }
 
-struct Session {
-    core: Core,
+pub(super) struct Session {
+    pub(super) core: Core,
     /// Its name when it was last looked at.
     worker: WorkerId,
-    outbox: Outbox,
-    context: Arc<Context>,
-    seat: Seat,
+    pub(super) outbox: Outbox,
+    pub(super) context: Arc<Context>,
+    pub(super) seat: Seat,
     /// Reports, and what else decides which leases are held: done with in the order in which it was said.
-    reports: FuturesOrdered<Pending>,
+    pub(super) reports: FuturesOrdered<Pending>,
     /// Requests for jobs; given up with the session.
-    claims: FuturesUnordered<Pending>,
+    pub(super) claims: FuturesUnordered<Pending>,
     /// Everything else; carried out to its end.
-    others: FuturesUnordered<Pending>,
-    /// When the log last heard of rubbish.
-    rubbish_said: Option<Instant>,
+    pub(super) others: FuturesUnordered<Pending>,
+    /// What the log heard of it.
+    pub(super) said: Said,
     shown_at: Instant,
     shown_every: Duration,
     /// Whether anything happened since.
     unshown: bool,
-    watched: Watched,
+    pub(super) watched: Watched,
 }
 
 /// How soon others are to see how a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Show {
+pub(super) enum Show {
     AtOnce,
     /// Soon; what it holds at once.
     InTime,
@@ -205,12 +195,11 @@ impl Session {
             let effects = match frame {
                 Frame::Whole(bytes) => {
                     let heard = self.context.dialect.read(bytes);
-                    self.say_unheard(&heard);
+                    self.say_unheard(&heard, now);
                     self.core.heard(heard, now)
                 }
                 Frame::Rubbish { sample, fault } => {
-                    let sample = sample.escape_ascii().to_string();
-                    self.say_rubbish(now, &fault, &sample);
+                    self.say_rubbish(&fault, sample, now);
                     self.core.rubbish(fault, now)
                 }
             };
@@ -233,153 +222,14 @@ impl Session {
         self.carry_out(effects)
     }
 
-    fn say_unheard(&self, heard: &Result<Heard, Unreadable>) {
-        let (link, worker_id) = (&self.context.link, self.core.worker());
-        match heard {
-            Ok(Heard::Message(_)) => {}
-            Ok(Heard::Foreign { destination }) => {
-                debug!(area = AREA, link, %worker_id, destination, "a message for somebody else was dropped");
-            }
-            Ok(Heard::Unknown { kind }) => {
-                debug!(area = AREA, link, %worker_id, kind, "a message of no known kind was ignored");
-            }
-            Err(error) => warn!(area = AREA, link, %worker_id, %error, "a message was ignored"),
-        }
-    }
-
-    /// Says that there was rubbish, once in a while and with a sample.
-    fn say_rubbish(&mut self, now: Instant, fault: &Fault, sample: &str) {
-        if self.rubbish_said.is_none_or(|said| now.duration_since(said) >= RUBBISH_SAID_EVERY) {
-            self.rubbish_said = Some(now);
-            let (link, worker_id) = (&self.context.link, self.core.worker());
-            warn!(area = AREA, link, %worker_id, %fault, sample, "rubbish on the link was skipped");
-        }
-    }
-
     fn done(&mut self, done: Done) -> Option<Closed> {
+        self.say_refused(&done, Instant::now());
         let effects = self.core.done(done);
         self.carry_out(effects)
     }
 
-    /// Carries effects out; a reason to end where one of them is that.
-    fn carry_out(&mut self, effects: Vec<Effect>) -> Option<Closed> {
-        for effect in effects {
-            let context = Arc::clone(&self.context);
-            match effect {
-                Effect::Send(message) => self.send(&message),
-                Effect::Claim { request_id, want } => self.claims.push(Box::pin(async move {
-                    let limit = want.limit;
-                    let outcome = context.provisioning.open(want, &context.shutdown).await;
-                    Done::Claimed { request_id, limit, outcome }
-                })),
-                Effect::Take(job) => {
-                    let worker = self.core.worker().clone();
-                    self.claims.push(Box::pin(async move {
-                        Done::Took(context.provisioning.take(job, worker).await.map(|job| job.map(Box::new)))
-                    }));
-                }
-                // What they got is handed back.
-                Effect::StopClaiming => self.claims.clear(),
-                Effect::Report { report, subject } => self.reports.push_back(Box::pin(async move {
-                    let held = match &report.holder {
-                        Holder::Lease(token) => Some(token.clone()),
-                        Holder::Worker(_) => None,
-                    };
-                    Done::Reported { subject, held, outcome: context.provisioning.report(*report).await }
-                })),
-                Effect::Refuse { subject, code, message } => {
-                    self.reports.push_back(Box::pin(async move { Done::Refused { subject, code, message } }));
-                }
-                Effect::Refresh(request) => self.others.push(Box::pin(async move {
-                    let outcome = refresh(&context, &request).await;
-                    Done::Refreshed { request, outcome }
-                })),
-                Effect::Keep(leases) => self
-                    .others
-                    .push(Box::pin(async move { Done::Kept(context.provisioning.keep(leases).await) })),
-                Effect::Reattach(asked) => self.reports.push_back(Box::pin(async move {
-                    let outcome = context.provisioning.keep(asked.clone()).await;
-                    Done::Reattached { asked, outcome }
-                })),
-                Effect::TakeOver(asked) => self.reports.push_back(Box::pin(async move {
-                    let outcome = context.provisioning.keep(asked.clone()).await;
-                    Done::TookOver { asked, outcome }
-                })),
-                Effect::Adopt(worker) => self.reports.push_back(Box::pin(async move {
-                    let held = context.provisioning.held_by(&worker).await;
-                    let tokens =
-                        |held: Vec<_>| held.into_iter().map(|(job, lease): (_, Lease)| (job, lease.token));
-                    Done::Adopted { worker, outcome: held.map(|held| tokens(held).collect()) }
-                })),
-                Effect::Forget { before } => {
-                    self.reports.push_back(Box::pin(async move { Done::Forgot { before } }));
-                }
-                Effect::Leave { reason } => {
-                    self.reports.push_back(Box::pin(async move { Done::Left { reason } }));
-                }
-                Effect::Release { leases, reason } => self.release(leases, reason),
-                Effect::Abandon(leases) => self.abandon(leases),
-                Effect::Testify { job, detail } => {
-                    let actor = Actor::Worker(self.core.worker().clone());
-                    self.others.push(Box::pin(async move {
-                        let reason = "its worker sent what it logged about the failure".to_owned();
-                        if let Err(error) = context.provisioning.testify(job, actor, reason, detail).await {
-                            warn!(area = AREA, link = context.link, %error, "evidence could not be kept");
-                        }
-                        Done::Nothing
-                    }));
-                }
-                Effect::Close(why) => return Some(why),
-            }
-        }
-        None
-    }
-
-    /// Says something. What cannot be said is not lost: its jobs go back to wait.
-    fn send(&mut self, message: &Outbound) {
-        let leases = leases_of(message);
-        let mut bytes = Vec::new();
-        let said = self.context.dialect.write(message, self.context.clock.now(), &mut bytes);
-        let refused = match said {
-            true => self.outbox.put(bytes, leases).err(),
-            false => Some(leases),
-        };
-        let Some(leases) = refused else { return };
-        if said {
-            let (link, worker_id) = (&self.context.link, self.core.worker());
-            warn!(area = AREA, link, %worker_id, "a message was refused: too much waits to be written to this worker");
-        }
-        if !leases.is_empty() {
-            self.core.forget(&leases);
-            self.release(leases, "its worker takes nothing in".to_owned());
-        }
-    }
-
-    /// Ends leases that the worker has forgotten.
-    fn abandon(&mut self, leases: Vec<LeaseToken>) {
-        let context = Arc::clone(&self.context);
-        let (link, worker_id, count) = (&context.link, self.core.worker(), leases.len());
-        warn!(area = AREA, link, %worker_id, leases = count, "a worker asks for jobs and forgot those it had");
-        self.others.push(Box::pin(async move {
-            if let Err(error) = context.provisioning.hold(leases, Some(Duration::ZERO), false).await {
-                warn!(area = AREA, link = context.link, %error, "forgotten leases end as they would have");
-            }
-            Done::Nothing
-        }));
-    }
-
-    fn release(&mut self, leases: Vec<LeaseToken>, reason: String) {
-        let context = Arc::clone(&self.context);
-        self.others.push(Box::pin(async move {
-            if let Err(error) = context.provisioning.release(leases, Some(reason), Duration::ZERO).await {
-                warn!(area = AREA, link = context.link, %error, "leases could not be given back; they end by themselves");
-            }
-            Done::Nothing
-        }));
-    }
-
     /// Shows how it stands.
-    fn show(&mut self, how: Show) {
+    pub(super) fn show(&mut self, how: Show) {
         let (gained, lost) = self.core.take_changes();
         let changed = !gained.is_empty() || !lost.is_empty();
         if changed {
@@ -415,95 +265,4 @@ impl Session {
             view.ignored = counters.foreign + counters.unknown + counters.unreadable + counters.rubbish;
         });
     }
-
-    /// Ends: what was said is carried out, what was not written goes back, and what is held lives on for a while.
-    async fn end(
-        mut self,
-        why: Closed,
-        writing: tokio::task::JoinHandle<Written>,
-        written: Option<Written>,
-    ) -> Ended {
-        // Requests for jobs that are given up hand back what they get.
-        self.claims.clear();
-        while let Some(done) = self.reports.next().await {
-            // Answers of a session that ends are for its bookkeeping alone; what is given back goes back.
-            for effect in self.core.done(done) {
-                match effect {
-                    Effect::Release { leases, reason } => self.release(leases, reason),
-                    Effect::Abandon(leases) => self.abandon(leases),
-                    _ => {}
-                }
-            }
-        }
-        let (outbox, _closed) = super::outbox::outbox();
-        drop(std::mem::replace(&mut self.outbox, outbox));
-        let written = match written {
-            Some(written) => written,
-            None => writing.await.unwrap_or_else(|_| Written { failure: None, unsent: Vec::new() }),
-        };
-        if !written.unsent.is_empty() {
-            self.core.forget(&written.unsent);
-            self.release(written.unsent, "the connection ended before it was handed over".to_owned());
-        }
-        while let Some(done) = self.others.next().await {
-            let _ = self.core.done(done);
-        }
-        self.show(Show::AtOnce);
-        let orphans = self.seat.hand_over(self.core.held().map(|(token, _)| token.clone()).collect());
-        let (link, worker_id, count) = (&self.context.link, self.core.worker(), orphans.len());
-        match &why {
-            Closed::Left | Closed::ServerEnds => info!(area = AREA, link, %worker_id, "session ended: {why}"),
-            _ => warn!(area = AREA, link, %worker_id, leases = count, "session ended: {why}"),
-        }
-        if let Some(pid) = self.watched.pid.filter(|_| count > 0) {
-            self.watched.watch.lost(pid, &orphans);
-        }
-        // Leases that outlive the server get a grace when it is back.
-        if count > 0 && why != Closed::ServerEnds {
-            let held = self.context.provisioning.hold(orphans.clone(), Some(self.context.grace), false).await;
-            if let Err(error) = held {
-                warn!(area = AREA, link, %worker_id, %error, "the leases of a lost worker end as they would have");
-            }
-        }
-        Ended { proven: self.core.is_proven(), why, orphans }
-    }
-}
-
-/// The leases that go out with a message.
-fn leases_of(message: &Outbound) -> Vec<LeaseToken> {
-    let lease = |job: &JobOnTheWire| job.lease.as_ref()?.token.parse().ok();
-    match message {
-        Outbound::Jobs(jobs) => jobs.iter().filter_map(lease).collect(),
-        Outbound::StartJob(job) => lease(job).into_iter().collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// Gets credentials, in time.
-async fn refresh(context: &Context, request: &RefreshRequest) -> Result<Fresh, String> {
-    let asking = async {
-        match request {
-            RefreshRequest::OfAccount { provider, account: Some(account), user, .. } => {
-                Some(context.provisioning.credentials(provider, account, user.as_deref()).await)
-            }
-            // Whose credentials it needs is not guessed.
-            RefreshRequest::OfAccount { account: None, .. } => None,
-            RefreshRequest::OfJob(job) => Some(context.provisioning.credentials_of_job(job).await),
-        }
-    };
-    let fresh = match tokio::time::timeout(REFRESH_WITHIN, asking).await {
-        Ok(Some(Ok(fresh))) => fresh,
-        Ok(Some(Err(error))) => {
-            warn!(area = AREA, link = context.link, %error, "no credentials for a worker that asked");
-            return Err(error.to_string());
-        }
-        Ok(None) => return Err("the request names no account; name it as `accountId`".to_owned()),
-        Err(_) => return Err("the provider took too long; ask again".to_owned()),
-    };
-    Ok(Fresh {
-        access_token: fresh.access_token,
-        expires_at: fresh.expires_at,
-        refresh_token: fresh.refresh_token.filter(|_| context.send_refresh_token),
-        provider: fresh.provider,
-    })
 }

@@ -26,11 +26,15 @@ async fn a_flat_crawler_that_asks_for_credentials_is_answered_before_it_gives_up
 
     let listener = UnixListener::bind(rig.path()).unwrap();
     let (mut stream, _) = listener.accept().await.unwrap();
+    stream.write_all(br#"{"type":"job_request","data":{}}"#).await.unwrap();
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    stream.read_line(&mut line).await.unwrap();
+    assert!(line.contains(job.id.as_str()), "credentials are for whoever holds the job: {line}");
     let asked_at = Instant::now();
     let request = format!("{{\"type\":\"token_refresh_request\",\"jobId\":\"{}\",\"data\":{{}}}}", job.id);
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut stream = BufReader::new(stream);
-    let mut line = String::new();
+    line.clear();
     stream.read_line(&mut line).await.unwrap();
     // The existing crawlers wait for 15 seconds.
     assert!(Instant::now() - asked_at < Duration::from_secs(15));

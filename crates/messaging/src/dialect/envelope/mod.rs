@@ -5,13 +5,14 @@ mod write;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use reclaimer_domain::name::{AccountId, Command, ProviderId, QueueName, WorkerId};
+use reclaimer_domain::name::InvalidName;
+use reclaimer_domain::secret::Secret;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
-use super::read::{bad_content, bad_frame, clip, content, name, object};
-use crate::message::{Heard, Inbound, JobRequest, RefreshRequest, Registration, Unreadable};
+use super::read::{bad_content, bad_frame, clip, fields, name, named, object};
+use crate::message::{BadRequest, Heard, Inbound, JobRequest, RefreshRequest, Registration, Unreadable};
 
 /// The longest that a request for jobs waits, in seconds.
 const LONGEST_WAIT: f64 = 60.0;
@@ -53,12 +54,12 @@ impl Envelope {
         let message = match (&*r#type, &*key) {
             ("heartbeat", _) => Inbound::Heartbeat,
             ("message", "registered") => registered(payload)?,
-            ("jobRequest", "request_jobs") => job_request(payload)?,
+            ("jobRequest", "request_jobs") => job_request(payload),
             ("message" | "progressUpdate", "PROGRESS_UPDATE") => progress(payload)?,
             ("message", "jobUpdate") => job_update(payload)?,
             ("message", "statusUpdate") => Inbound::Status(Value::Object(object("statusUpdate", payload)?)),
             ("message", "JOB_FAILURE_LOGS") => failure_logs(payload)?,
-            ("message", "TOKEN_REFRESH_REQUEST") => refresh_request(payload)?,
+            ("message", "TOKEN_REFRESH_REQUEST") => refresh_request(payload),
             ("message", "shutdown") => leaving(payload)?,
             (kind, key) => return Ok(Heard::Unknown { kind: format!("{} {}", clip(kind), clip(key)) }),
         };
@@ -66,55 +67,79 @@ impl Envelope {
     }
 }
 
+/// The introduction: what of it cannot be read is as if it were not said, except for the protocol, which decides.
 fn registered(payload: Option<&RawValue>) -> Result<Inbound, Unreadable> {
     const KIND: &str = "registered";
-
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Payload {
-        worker_id: Option<WorkerId>,
-        protocol: u32,
-        #[serde(default)]
-        features: Vec<String>,
-        capacity: Option<u32>,
-        #[serde(default)]
-        leases: Vec<String>,
+    let said = object(KIND, payload)?;
+    match said.get("protocol").and_then(Value::as_u64) {
+        // Whoever speaks a later one understands ours.
+        Some(2..) => {}
+        _ => return Err(bad_content(KIND, "`protocol` is 2")),
     }
-
-    let Payload { worker_id, protocol, features, capacity, leases } = content(KIND, payload)?;
-    if protocol != 2 {
-        return Err(bad_content(KIND, format!("`protocol` is 2, got {protocol}")));
+    let texts = |key: &str| {
+        let items = said.get(key).and_then(Value::as_array).into_iter().flatten();
+        items.filter_map(Value::as_str).map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let (mut leases, mut no_leases) = (Vec::new(), Vec::new());
+    for lease in texts("leases") {
+        match lease.parse() {
+            Ok(lease) => leases.push(lease),
+            Err(_) => no_leases.push(Secret::new(lease)),
+        }
     }
-    let leases = leases.iter().map(|lease| name(KIND, lease)).collect::<Result<_, _>>()?;
-    Ok(Inbound::Registered(Registration { worker: worker_id, features, capacity, leases }))
+    Ok(Inbound::Registered(Registration {
+        worker: said.get("workerId").and_then(Value::as_str).and_then(|name| name.parse().ok()),
+        features: texts("features"),
+        capacity: said
+            .get("capacity")
+            .and_then(Value::as_u64)
+            .map(|most| u32::try_from(most).unwrap_or(u32::MAX)),
+        leases,
+        no_leases,
+    }))
 }
 
-fn job_request(payload: Option<&RawValue>) -> Result<Inbound, Unreadable> {
-    const KIND: &str = "request_jobs";
+/// The id of a request, as it came.
+fn request_id(fields: &Map<String, Value>) -> Option<Value> {
+    fields.get("requestId").filter(|id| id.is_string() || id.is_number()).cloned()
+}
 
-    #[derive(Default, Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
-    struct Payload {
-        request_id: Option<Value>,
-        limit: Option<u32>,
-        queue: Option<QueueName>,
-        commands: Vec<Command>,
-        wait: Option<f64>,
-        worker_id: Option<WorkerId>,
-    }
-
-    let Payload { request_id, limit, queue, commands, wait, worker_id } = content(KIND, payload)?;
-    let wait = wait.unwrap_or(0.0);
-    if !(0.0..=LONGEST_WAIT).contains(&wait) {
-        return Err(bad_content(KIND, format!("`wait` is 0 to {LONGEST_WAIT} seconds, got {wait}")));
-    }
-    let request_id = match request_id {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) => Some(text),
-        Some(other) => Some(other.to_string()),
+fn job_request(payload: Option<&RawValue>) -> Inbound {
+    let read = |fields: &Map<String, Value>| {
+        let number = |key: &str| match fields.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => value.as_f64().map(Some).ok_or_else(|| format!("`{key}` is a number")),
+        };
+        let commands = match fields.get("commands") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(commands)) => commands
+                .iter()
+                .map(|command| {
+                    let name = command.as_str().ok_or("`commands` is an array of texts")?;
+                    name.parse().map_err(|error: InvalidName| format!("`commands`: {error}"))
+                })
+                .collect::<Result<_, String>>()?,
+            Some(_) => return Err("`commands` is an array of texts".to_owned()),
+        };
+        Ok(JobRequest {
+            request_id: request_id(fields),
+            // What is out of range is held to it: the caller sees by the answer what it got.
+            limit: number("limit")?.map(|limit| limit.clamp(0.0, f64::from(u32::MAX)) as u32),
+            queue: named(fields, "queue")?,
+            commands,
+            wait: Duration::from_secs_f64(number("wait")?.unwrap_or(0.0).clamp(0.0, LONGEST_WAIT)),
+            worker: named(fields, "workerId")?,
+        })
     };
-    let wait = Duration::from_secs_f64(wait);
-    Ok(Inbound::JobRequest(JobRequest { request_id, limit, queue, commands, wait, worker: worker_id }))
+    let fields = fields(payload);
+    match fields.as_ref().map_err(Clone::clone).and_then(read) {
+        Ok(request) => Inbound::JobRequest(request),
+        Err(reason) => {
+            let reason = format!("the request for jobs cannot be read: {reason}");
+            let request_id = fields.ok().as_ref().and_then(request_id);
+            Inbound::BadRequest(BadRequest::Jobs { request_id, reason })
+        }
+    }
 }
 
 /// Progress, whose status and stamp may be missing.
@@ -142,23 +167,28 @@ fn failure_logs(payload: Option<&RawValue>) -> Result<Inbound, Unreadable> {
     Ok(Inbound::FailureLogs { job, detail: Value::Object(detail) })
 }
 
-fn refresh_request(payload: Option<&RawValue>) -> Result<Inbound, Unreadable> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Payload {
-        request_id: String,
-        provider_id: ProviderId,
-        account_id: Option<AccountId>,
-        user_id: Option<String>,
+fn refresh_request(payload: Option<&RawValue>) -> Inbound {
+    let read = |fields: &Map<String, Value>| {
+        Ok(RefreshRequest::OfAccount {
+            request_id: request_id(fields).ok_or("`requestId` is a text or a number")?,
+            provider: named(fields, "providerId")?.ok_or("it names no `providerId`")?,
+            account: named(fields, "accountId")?,
+            user: match fields.get("userId") {
+                None | Some(Value::Null) => None,
+                Some(Value::String(user)) => Some(user.clone()),
+                Some(_) => return Err("`userId` is a text".to_owned()),
+            },
+        })
+    };
+    let fields = fields(payload);
+    match fields.as_ref().map_err(Clone::clone).and_then(read) {
+        Ok(request) => Inbound::RefreshRequest(request),
+        Err(reason) => {
+            let reason = format!("the request for credentials cannot be read: {reason}");
+            let subject = fields.ok().as_ref().and_then(request_id).unwrap_or_default();
+            Inbound::BadRequest(BadRequest::Credentials { subject, reason })
+        }
     }
-
-    let Payload { request_id, provider_id, account_id, user_id } = content("TOKEN_REFRESH_REQUEST", payload)?;
-    Ok(Inbound::RefreshRequest(RefreshRequest::OfAccount {
-        request_id,
-        provider: provider_id,
-        account: account_id,
-        user: user_id,
-    }))
 }
 
 fn leaving(payload: Option<&RawValue>) -> Result<Inbound, Unreadable> {

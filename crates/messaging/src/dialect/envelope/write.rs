@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Envelope;
-use crate::message::{JobsError, Outbound, Receipt, RefreshAnswer, RefreshRequest};
+use crate::message::{Fresh, JobsError, Outbound, Receipt, RefreshRequest};
 
 /// The additions that we know, told in `register`.
 const FEATURES: [&str; 4] = ["lease", "cancel", "reattach", "ack"];
@@ -106,7 +106,12 @@ impl Envelope {
             }
             Outbound::Refreshed(answer) => {
                 let RefreshRequest::OfAccount { request_id, .. } = &answer.request else { return false };
-                frame.put(&self.peer, "message", "TOKEN_REFRESH_RESPONSE", refreshed(request_id, answer));
+                let outcome = answer.outcome.as_ref().map_err(String::as_str);
+                frame.put(&self.peer, "message", "TOKEN_REFRESH_RESPONSE", refreshed(request_id, outcome));
+            }
+            Outbound::NoCredentials { subject, reason } => {
+                let answer = refreshed(subject, Err(reason));
+                frame.put(&self.peer, "message", "TOKEN_REFRESH_RESPONSE", answer);
             }
         }
         true
@@ -188,7 +193,7 @@ fn about(kind: &str, job: Option<&JobId>, lease: &LeaseToken, reason: &str) -> V
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Refreshed<'a> {
-    request_id: &'a str,
+    request_id: &'a Value,
     success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token: Option<&'a str>,
@@ -202,11 +207,8 @@ struct Refreshed<'a> {
     error: Option<&'a str>,
 }
 
-fn refreshed<'a>(request_id: &'a str, answer: &'a RefreshAnswer) -> Refreshed<'a> {
-    let (fresh, error) = match &answer.outcome {
-        Ok(fresh) => (Some(fresh), None),
-        Err(error) => (None, Some(error.as_str())),
-    };
+fn refreshed<'a>(request_id: &'a Value, outcome: Result<&'a Fresh, &'a str>) -> Refreshed<'a> {
+    let fresh = outcome.ok();
     Refreshed {
         request_id,
         success: fresh.is_some(),
@@ -214,6 +216,6 @@ fn refreshed<'a>(request_id: &'a str, answer: &'a RefreshAnswer) -> Refreshed<'a
         expires_at: fresh.and_then(|fresh| fresh.expires_at),
         refresh_token: fresh.and_then(|fresh| fresh.refresh_token.as_ref()).map(|token| token.expose()),
         provider_id: fresh.map(|fresh| &fresh.provider),
-        error,
+        error: outcome.err(),
     }
 }

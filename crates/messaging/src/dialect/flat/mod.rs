@@ -15,8 +15,8 @@ use serde_json::{Map, Value, json};
 
 pub use entity::{EntityTypes, UnknownEntity};
 
-use super::read::{bad_content, bad_frame, clip, name, object};
-use crate::message::{Heard, Inbound, JobRequest, RefreshRequest, Unreadable};
+use super::read::{bad_content, bad_frame, clip, object};
+use crate::message::{BadRequest, Heard, Inbound, JobRequest, RefreshRequest, Unreadable};
 
 /// What a link of this dialect needs to know.
 #[derive(Debug, Clone, Default)]
@@ -30,10 +30,10 @@ pub struct Flat {
 struct Frame<'a> {
     #[serde(borrow)]
     r#type: Cow<'a, str>,
-    #[serde(borrow, default)]
-    timestamp: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    job_id: Option<Cow<'a, str>>,
+    #[serde(default)]
+    timestamp: Value,
+    #[serde(default)]
+    job_id: Value,
     #[serde(borrow, default)]
     data: Option<&'a RawValue>,
 }
@@ -53,10 +53,13 @@ impl Flat {
             "job_failed" => frame.report("job_failed", "failed", failed)?,
             "jobs_discovered" => frame.report("jobs_discovered", "new_areas_discovered", discovered)?,
             "discovery" => frame.report("discovery", "new_areas_discovered", entities)?,
-            "token_refresh_request" => Inbound::RefreshRequest(RefreshRequest::OfJob(name(
-                "token_refresh_request",
-                frame.job("token_refresh_request")?,
-            )?)),
+            "token_refresh_request" => match frame.job_id.as_str().and_then(|job| job.parse().ok()) {
+                Some(job) => Inbound::RefreshRequest(RefreshRequest::OfJob(job)),
+                None => Inbound::BadRequest(BadRequest::Credentials {
+                    subject: frame.job_id,
+                    reason: "the request for credentials names no job as `jobId`".to_owned(),
+                }),
+            },
             other => return Ok(Heard::Unknown { kind: clip(other) }),
         };
         Ok(Heard::Message(message))
@@ -68,7 +71,7 @@ type Translation = fn(Map<String, Value>, &mut Map<String, Value>) -> Result<(),
 
 impl Frame<'_> {
     fn job(&self, kind: &'static str) -> Result<&str, Unreadable> {
-        self.job_id.as_deref().ok_or_else(|| bad_content(kind, "it names no `jobId`"))
+        self.job_id.as_str().ok_or_else(|| bad_content(kind, "it names no `jobId`"))
     }
 
     /// The report that this message is.
@@ -76,17 +79,10 @@ impl Frame<'_> {
         let mut report = Map::new();
         report.insert("jobId".to_owned(), self.job(kind)?.into());
         report.insert("status".to_owned(), status.into());
-        // A stamp that is none says nothing; reports are taken without one.
-        if let Some(stamp) = self.timestamp.as_deref().filter(|stamp| is_stamp(stamp)) {
-            report.insert("timestamp".to_owned(), stamp.into());
-        }
+        report.insert("timestamp".to_owned(), self.timestamp.clone());
         read(object(kind, self.data)?, &mut report).map_err(|reason| bad_content(kind, reason))?;
         Ok(Inbound::Report(Value::Object(report)))
     }
-}
-
-fn is_stamp(text: &str) -> bool {
-    text.parse::<chrono::DateTime<chrono::Utc>>().is_ok()
 }
 
 /// Moves what is there from the data of a message into a report, under another name.
@@ -132,9 +128,7 @@ fn completed(mut data: Map<String, Value>, report: &mut Map<String, Value>) -> R
 
 fn failed(mut data: Map<String, Value>, report: &mut Map<String, Value>) -> Result<(), String> {
     let recoverable = data.remove("isRecoverable").and_then(|value| value.as_bool());
-    let error = data.get("error").and_then(Value::as_str).unwrap_or_default().to_lowercase();
-    // The crawler calls a failure unrecoverable when the provider refused its token, which a fresh one mends.
-    let expired = error.contains("unauthorized") || error.contains("401");
+    let expired = is_refused_token(&data, recoverable);
     match recoverable {
         _ if expired => {
             report.insert("status".to_owned(), "credential_expiry".into());
@@ -156,6 +150,22 @@ fn failed(mut data: Map<String, Value>, report: &mut Map<String, Value>) -> Resu
     Ok(())
 }
 
+/// Whether a failure is that the provider refused the token, which a fresh one mends. The crawler calls such a failure
+/// unrecoverable. What the provider answered comes before what the text says.
+fn is_refused_token(data: &Map<String, Value>, recoverable: Option<bool>) -> bool {
+    let status = data.get("context").and_then(|context| context.get("httpStatus"));
+    if let Some(status) = status.filter(|status| !status.is_null()) {
+        return status.as_u64() == Some(401) || status.as_str() == Some("401");
+    }
+    let error = data.get("error").and_then(Value::as_str).unwrap_or_default().to_lowercase();
+    let words: Vec<&str> =
+        error.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    // The digits alone may be a part of anything; behind such a word they are a status.
+    let says_status =
+        words.windows(2).any(|pair| matches!(pair[0], "http" | "status" | "code") && pair[1] == "401");
+    words.contains(&"unauthorized") || (says_status && recoverable != Some(false))
+}
+
 /// Areas found: whatever is neither a group nor a project is none.
 fn discovered(mut data: Map<String, Value>, report: &mut Map<String, Value>) -> Result<(), String> {
     let Some(Value::Array(jobs)) = data.remove("discovered_jobs") else {
@@ -168,7 +178,7 @@ fn discovered(mut data: Map<String, Value>, report: &mut Map<String, Value>) -> 
             _ => return None,
         };
         Some(json!({
-            "fullPath": job.get("namespace_path")?,
+            "fullPath": job.get("namespace_path"),
             "externalId": job.get("entity_id"),
             "name": job.get("entity_name"),
             "type": kind,
@@ -183,13 +193,13 @@ fn entities(mut data: Map<String, Value>, report: &mut Map<String, Value>) -> Re
     let Some(Value::Array(entities)) = data.remove("entities") else {
         return Err("`entities` is an array".to_owned());
     };
-    let areas = entities.into_iter().filter_map(|entity| {
-        Some(json!({
-            "fullPath": entity.get("path")?,
+    let areas = entities.into_iter().map(|entity| {
+        json!({
+            "fullPath": entity.get("path"),
             "externalId": entity.get("id"),
             "name": entity.get("name"),
             "type": kind,
-        }))
+        })
     });
     report.insert("areas".to_owned(), Value::Array(areas.collect()));
     Ok(())

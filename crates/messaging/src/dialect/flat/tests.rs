@@ -73,6 +73,57 @@ fn failures_say_whether_trying_again_can_help() {
     let expired = failure(json!({ "error": "HTTP 401 unauthorized", "isRecoverable": false }));
     assert_eq!(expired.error_type.as_deref(), Some("credential_expired"));
     assert_eq!(expired.retryable, Retryable::Yes, "as soon as the account is valid again");
+    // Digits are not a status, wherever they stand, and what the provider answered comes first.
+    for (error, recoverable, status, is_expired, retryable) in [
+        ("Project 14012 was archived", false, Value::Null, false, Retryable::No),
+        ("GET /projects/401 timed out", true, Value::Null, false, Retryable::Yes),
+        ("GET /projects/401 is gone", false, Value::Null, false, Retryable::No),
+        ("HTTP 401", true, Value::Null, true, Retryable::Yes),
+        ("HTTP 401", false, Value::Null, false, Retryable::No),
+        ("TypeError: undefined", true, json!(401), true, Retryable::Yes),
+        ("user is unauthorized to do so", false, json!(403), false, Retryable::No),
+    ] {
+        let context = json!({ "httpStatus": status });
+        let told = failure(json!({ "error": error, "isRecoverable": recoverable, "context": context }));
+        let expired = told.error_type.as_deref() == Some("credential_expired");
+        assert_eq!((expired, told.retryable), (is_expired, retryable), "{error} {status}");
+    }
+}
+
+#[test]
+fn a_stamp_that_is_none_and_an_area_that_is_none_cost_nothing_else() {
+    let salvaged = |frame: Value| match Flat::default().read(frame.to_string().as_bytes()) {
+        Ok(Heard::Message(Inbound::Report(report))) => {
+            reclaimer_domain::wire::salvage_report(report, Some(&"w".parse().unwrap())).unwrap()
+        }
+        other => panic!("{other:?}"),
+    };
+    for (stamp, left_out) in [(json!(1_752_314_400_000_u64), 0), (json!("soon"), 1), (json!(1.5), 1)] {
+        let (report, faults) =
+            salvaged(json!({ "type": "job_completed", "timestamp": stamp, "jobId": "J", "data": {} }));
+        assert_eq!((report.outcome, faults.len()), (Outcome::Completed, left_out), "{stamp}");
+    }
+    let jobs = json!({ "discovered_jobs": [
+        { "job_type": "crawl_group", "namespace_path": "" },
+        { "job_type": "crawl_group", "namespace_path": "x".repeat(5_000) },
+        { "job_type": "crawl_group" },
+        { "job_type": "crawl_project", "namespace_path": "g/p" },
+    ] });
+    let (report, faults) = salvaged(json!({ "type": "jobs_discovered", "jobId": "J", "data": jobs }));
+    assert_eq!((report.areas.len(), faults.len()), (1, 3));
+}
+
+#[test]
+fn whoever_asks_for_credentials_is_answered_whatever_job_it_names() {
+    for job in [json!(7), json!(""), Value::Null] {
+        let frame = json!({ "type": "token_refresh_request", "timestamp": 1, "jobId": job, "data": {} });
+        let bad = Flat::default().read(frame.to_string().as_bytes()).unwrap();
+        let Heard::Message(Inbound::BadRequest(BadRequest::Credentials { subject, reason })) = bad else {
+            panic!("{bad:?}");
+        };
+        let said: Value = serde_json::from_str(&line(&Outbound::NoCredentials { subject, reason })).unwrap();
+        assert_eq!((&said["jobId"], &said["data"]["refreshSuccessful"]), (&job, &json!(false)));
+    }
 }
 
 #[test]

@@ -11,15 +11,16 @@ use serde_json::Value;
 use serde_json::ser::{Formatter, Serializer};
 
 use super::Flat;
-use crate::message::{Outbound, RefreshRequest};
+use crate::message::{Fresh, Outbound, RefreshRequest};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Frame<'a, D> {
+struct Frame<D> {
     r#type: &'static str,
     timestamp: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    job_id: Option<&'a JobId>,
+    /// As it was named.
+    job_id: Option<Value>,
     data: D,
 }
 
@@ -75,26 +76,9 @@ impl Flat {
             }
             Outbound::Refreshed(answer) => {
                 let RefreshRequest::OfJob(job) = &answer.request else { return false };
-                let fresh = answer.outcome.as_ref().ok();
-                // Both texts must be there for the crawler to take it for a success.
-                let expires_at = fresh.map(|fresh| {
-                    fresh.expires_at.map_or_else(|| "9999-12-31T23:59:59.000Z".to_owned(), rfc3339)
-                });
-                let data = Refreshed {
-                    access_token: fresh.map_or("", |fresh| fresh.access_token.expose()),
-                    expires_at: expires_at.unwrap_or_default(),
-                    refresh_successful: fresh.is_some(),
-                };
-                put(
-                    out,
-                    &Frame {
-                        r#type: "token_refresh_response",
-                        timestamp: rfc3339(now),
-                        job_id: Some(job),
-                        data,
-                    },
-                );
+                refreshed(out, now, job.as_str().into(), answer.outcome.as_ref().ok());
             }
+            Outbound::NoCredentials { subject, .. } => refreshed(out, now, subject.clone(), None),
             Outbound::Register
             | Outbound::Heartbeat
             | Outbound::StartJob(_)
@@ -124,6 +108,19 @@ impl Flat {
             resume_state: job.resume_state.as_ref(),
         })
     }
+}
+
+/// Credentials for a job, or that there are none.
+fn refreshed(out: &mut Vec<u8>, now: DateTime<Utc>, job: Value, fresh: Option<&Fresh>) {
+    // Both texts must be there for the crawler to take it for a success.
+    let expires_at =
+        fresh.map(|fresh| fresh.expires_at.map_or_else(|| "9999-12-31T23:59:59.000Z".to_owned(), rfc3339));
+    let data = Refreshed {
+        access_token: fresh.map_or("", |fresh| fresh.access_token.expose()),
+        expires_at: expires_at.unwrap_or_default(),
+        refresh_successful: fresh.is_some(),
+    };
+    put(out, &Frame { r#type: "token_refresh_response", timestamp: rfc3339(now), job_id: Some(job), data });
 }
 
 fn put(out: &mut Vec<u8>, frame: &impl Serialize) {

@@ -1,0 +1,110 @@
+//! Jobs: asked for, handed out, offered, refused.
+
+use std::time::Duration;
+
+use reclaimer_domain::ports::StoreError;
+use reclaimer_domain::wire::JobOnTheWire;
+use reclaimer_provisioning::Want;
+use serde_json::Value;
+
+use super::Core;
+use crate::message::{BadRequest, JobRequest, JobsError, Outbound};
+use crate::session::effect::Effect;
+
+impl Core {
+    pub(super) fn job_request(&mut self, request: JobRequest) -> Effect {
+        let JobRequest { request_id, limit, queue, commands, wait, worker } = request;
+        if let (Some(wanted), Some(own)) = (&queue, &self.settings.queue)
+            && wanted != own
+        {
+            let reason = format!("this link hands out jobs of queue `{own}` only");
+            return Effect::Send(BadRequest::Jobs { request_id, reason }.into());
+        }
+        let mut limit = limit.unwrap_or(self.settings.jobs_at_once).min(self.settings.most_jobs);
+        if let Some(capacity) = self.registration.as_ref().and_then(|registration| registration.capacity) {
+            let taken = u32::try_from(self.held.len()).unwrap_or(u32::MAX).saturating_add(self.asking);
+            limit = limit.min(capacity.saturating_sub(taken));
+        }
+        if self.paused || self.leaving || limit == 0 {
+            return Effect::Send(Outbound::Jobs(Vec::new()));
+        }
+        let queue = queue.or_else(|| self.settings.queue.clone());
+        let worker = worker.filter(|name| self.may_be_called(name)).unwrap_or_else(|| self.worker.clone());
+        self.asking = self.asking.saturating_add(limit);
+        self.unanswered += 1;
+        Effect::Claim { request_id, want: Want { worker, queue, commands, limit, wait } }
+    }
+
+    pub(super) fn claimed(
+        &mut self,
+        request_id: Option<Value>,
+        limit: u32,
+        outcome: Result<Vec<JobOnTheWire>, StoreError>,
+    ) -> Vec<Effect> {
+        self.asking = self.asking.saturating_sub(limit);
+        self.unanswered = self.unanswered.saturating_sub(1);
+        vec![Effect::Send(match outcome {
+            Ok(jobs) => {
+                self.hold(&jobs);
+                Outbound::Jobs(jobs)
+            }
+            Err(error) => Outbound::JobsError(jobs_error(request_id, &error)),
+        })]
+    }
+
+    pub(super) fn took(&mut self, outcome: Result<Option<Box<JobOnTheWire>>, StoreError>) -> Vec<Effect> {
+        match outcome {
+            Ok(Some(job)) => {
+                self.hold(std::slice::from_ref(&*job));
+                vec![Effect::Send(Outbound::StartJob(job))]
+            }
+            Ok(None) | Err(_) => Vec::new(),
+        }
+    }
+
+    /// Whether the worker holds as many jobs as it can run.
+    pub(super) fn is_full(&self) -> bool {
+        let capacity = self.registration.as_ref().and_then(|registration| registration.capacity);
+        capacity.is_some_and(|capacity| self.held.len() >= usize::try_from(capacity).unwrap_or(usize::MAX))
+    }
+
+    /// Forgets the requests for jobs that wait; answers how many they are.
+    pub(super) fn stop_claiming(&mut self) -> usize {
+        self.asking = 0;
+        std::mem::take(&mut self.unanswered)
+    }
+
+    /// Has the worker take no more jobs, not even those that it asked for before.
+    pub(super) fn pause(&mut self, told: Outbound) -> Vec<Effect> {
+        self.paused = true;
+        let unanswered = self.stop_claiming();
+        let mut effects = vec![Effect::StopClaiming, Effect::Send(told)];
+        effects.extend((0..unanswered).map(|_| Effect::Send(Outbound::Jobs(Vec::new()))));
+        effects
+    }
+}
+
+impl From<BadRequest> for Outbound {
+    fn from(bad: BadRequest) -> Self {
+        match bad {
+            BadRequest::Jobs { request_id, reason } => Self::JobsError(JobsError {
+                request_id,
+                message: reason,
+                error_type: "invalid_request",
+                retryable: false,
+                retry_after: Duration::ZERO,
+            }),
+            BadRequest::Credentials { subject, reason } => Self::NoCredentials { subject, reason },
+        }
+    }
+}
+
+fn jobs_error(request_id: Option<Value>, error: &StoreError) -> JobsError {
+    JobsError {
+        request_id,
+        message: error.to_string(),
+        error_type: error.code(),
+        retryable: error.is_transient(),
+        retry_after: error.retry_after(),
+    }
+}

@@ -1,0 +1,62 @@
+//! The end of a session: what was not written goes back, and what is held lives on for a while.
+
+use futures::stream::StreamExt;
+use tracing::{info, warn};
+
+use super::effect::{Closed, Effect};
+use super::outbox::{Written, outbox};
+use super::run::{AREA, Ended, Session, Show};
+
+impl Session {
+    /// Ends: what was said is carried out, what was not written goes back, and what is held lives on for a while.
+    pub(super) async fn end(
+        mut self,
+        why: Closed,
+        writing: tokio::task::JoinHandle<Written>,
+        written: Option<Written>,
+    ) -> Ended {
+        // Requests for jobs that are given up hand back what they get.
+        self.claims.clear();
+        while let Some(done) = self.reports.next().await {
+            // Answers of a session that ends are for its bookkeeping alone; what is given back goes back.
+            for effect in self.core.done(done) {
+                match effect {
+                    Effect::Release { leases, reason } => self.release(leases, reason),
+                    Effect::Abandon(leases) => self.abandon(leases),
+                    _ => {}
+                }
+            }
+        }
+        let (outbox, _closed) = outbox();
+        drop(std::mem::replace(&mut self.outbox, outbox));
+        let written = match written {
+            Some(written) => written,
+            None => writing.await.unwrap_or_else(|_| Written { failure: None, unsent: Vec::new() }),
+        };
+        if !written.unsent.is_empty() {
+            self.core.forget(&written.unsent);
+            self.release(written.unsent, "the connection ended before it was handed over".to_owned());
+        }
+        while let Some(done) = self.others.next().await {
+            let _ = self.core.done(done);
+        }
+        self.show(Show::AtOnce);
+        let orphans = self.seat.hand_over(self.core.held().map(|(token, _)| token.clone()).collect());
+        let (link, worker_id, count) = (&self.context.link, self.core.worker(), orphans.len());
+        match &why {
+            Closed::Left | Closed::ServerEnds => info!(area = AREA, link, %worker_id, "session ended: {why}"),
+            _ => warn!(area = AREA, link, %worker_id, leases = count, "session ended: {why}"),
+        }
+        if let Some(pid) = self.watched.pid.filter(|_| count > 0) {
+            self.watched.watch.lost(pid, &orphans);
+        }
+        // Leases that outlive the server get a grace when it is back.
+        if count > 0 && why != Closed::ServerEnds {
+            let held = self.context.provisioning.hold(orphans.clone(), Some(self.context.grace), false).await;
+            if let Err(error) = held {
+                warn!(area = AREA, link, %worker_id, %error, "the leases of a lost worker end as they would have");
+            }
+        }
+        Ended { proven: self.core.is_proven(), why, orphans }
+    }
+}
