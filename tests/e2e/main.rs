@@ -20,6 +20,7 @@ mod policy;
 mod policy_past;
 mod privacy;
 mod recovery;
+mod retention;
 mod rig;
 mod second_thoughts;
 mod sockets;

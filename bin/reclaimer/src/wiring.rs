@@ -13,6 +13,7 @@ use reclaimer_oauth::{OAuthIssuer, Timeouts};
 use reclaimer_persistence::{SqliteConfig, SqliteStore};
 use reclaimer_provisioning::{Arrivals, Provisioning};
 use reclaimer_recovery::Engine;
+use reclaimer_retention::Retention;
 use reclaimer_server::{Auth, Limits, Listeners, Served, router, serve};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -43,6 +44,7 @@ pub(crate) struct Outside {
 pub(crate) struct Graph {
     store: SqliteStore,
     engine: Engine,
+    retention: Retention,
     policy: Arc<PolicyFile>,
     crew: Crew,
     router: axum::Router,
@@ -96,6 +98,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
             rng: seed.generator("recovery"),
         },
     );
+    let retention = Retention::new(settings.retention.config(), Arc::new(store.clone()), Arc::clone(&clock));
     let policy = Arc::new(PolicyFile::new(policy, recovery.clone(), Arc::clone(&clock)));
     let router = router(
         reclaimer_server::Config {
@@ -120,7 +123,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
         grace: settings.server.shutdown_grace,
         ..Limits::default()
     };
-    Ok(Graph { store, engine, policy, crew, router, listeners, limits, clock, shutdown })
+    Ok(Graph { store, engine, retention, policy, crew, router, listeners, limits, clock, shutdown })
 }
 
 impl Graph {
@@ -145,12 +148,16 @@ impl Graph {
     /// Runs until the shutdown is asked for, and then ends in order: no more connections, running requests finish, the
     /// engine finishes its batch, workers and then links end, the writer carries out what waits.
     pub(crate) async fn run(self) -> Served {
-        let Self { store, engine, crew, router, listeners, limits, shutdown, .. } = self;
+        let Self { store, engine, retention, crew, router, listeners, limits, shutdown, .. } = self;
         let crew = crew.start();
         let engine = tokio::spawn(engine.run(shutdown.clone()));
+        let retention = tokio::spawn(retention.run(shutdown.clone()));
         let served = serve(listeners, router, limits, shutdown).await;
         if let Err(panic) = engine.await {
             error!(area = "JOB-RECOVERY", %panic, "the recovery engine ended by a panic");
+        }
+        if let Err(panic) = retention.await {
+            error!(area = "JOB-MANAGER", %panic, "retention ended by a panic");
         }
         if let Err(panic) = crew.await {
             error!(area = "SUPERVISOR", %panic, "the supervision of workers ended by a panic");

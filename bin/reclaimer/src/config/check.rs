@@ -80,6 +80,7 @@ pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)
         breaker,
         supervisor,
         recovery,
+        retention,
         log: _,
     } = settings;
     addresses(settings)?;
@@ -111,6 +112,10 @@ pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)
         ("recovery.spread", recovery.spread, Duration::ZERO),
         ("recovery.stuck_after", recovery.stuck_after, Duration::ZERO),
         ("recovery.reclaim_grace", recovery.reclaim_grace, Duration::ZERO),
+        ("retention.finished", retention.finished, Duration::ZERO),
+        ("retention.cancelled", retention.cancelled, Duration::ZERO),
+        ("retention.events", retention.events, Duration::ZERO),
+        ("retention.interval", retention.interval, Duration::from_millis(100)),
     ] {
         if !(shortest..=LONGEST).contains(&length) {
             let words = humantime::format_duration;

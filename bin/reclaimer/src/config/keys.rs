@@ -179,6 +179,17 @@ pub(super) const KEYS: &[Key] = &[
     one("recovery.max_recoveries", "how often a failed job is recovered; a policy file may say otherwise"),
     one("recovery.budget_ratio", "per job claimed within a minute, recovery may queue so many again …"),
     one("recovery.budget_per_second", "… and so many a second on top; the rest waits"),
+    one(
+        "retention.finished",
+        "for how long finished jobs are kept; `0s` = for ever. An area whose finished job is gone gets a new one from the \
+         next discovery that finds it",
+    ),
+    one("retention.cancelled", "for how long cancelled jobs are kept"),
+    one(
+        "retention.events",
+        "for how long the history is kept, also of jobs that are gone; that of jobs that are not over stays",
+    ),
+    one("retention.interval", "between two sweeps that remove what was kept for long enough"),
     one("log.format", "`pretty`, `json`, or `auto`: pretty on a terminal"),
     one("log.level", "`error`, `warn`, `info`, `debug` or `trace`"),
 ];

@@ -31,6 +31,7 @@ pub(crate) struct Settings {
     pub(crate) breaker: Breaker,
     pub(crate) supervisor: Supervisor,
     pub(crate) recovery: Recovery,
+    pub(crate) retention: Retention,
     pub(crate) log: Log,
 }
 
@@ -309,6 +310,44 @@ impl Recovery {
             poison_after: self.poison_after,
             max_recoveries: self.max_recoveries,
             ..Defaults::default()
+        }
+    }
+}
+
+/// For how long things are kept; zero = for ever.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Retention {
+    #[serde(with = "humantime_serde")]
+    pub(crate) finished: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) cancelled: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) events: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) interval: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let library = reclaimer_retention::Config::default();
+        Self {
+            finished: library.finished,
+            cancelled: library.cancelled,
+            events: library.events,
+            interval: library.interval,
+        }
+    }
+}
+
+impl Retention {
+    pub(crate) fn config(&self) -> reclaimer_retention::Config {
+        reclaimer_retention::Config {
+            finished: self.finished,
+            cancelled: self.cancelled,
+            events: self.events,
+            interval: self.interval,
+            ..reclaimer_retention::Config::default()
         }
     }
 }

@@ -36,6 +36,7 @@ documents! {
     "crates/policy": "crates/policy/README.md",
     "crates/provisioning": "crates/provisioning/README.md",
     "crates/recovery": "crates/recovery/README.md",
+    "crates/retention": "crates/retention/README.md",
     "crates/messaging": "crates/messaging/README.md",
     "crates/oauth": "crates/oauth/README.md",
     "crates/breaker": "crates/breaker/README.md",

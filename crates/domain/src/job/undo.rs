@@ -34,7 +34,7 @@ pub enum NotUndone {
 impl Job {
     /// Puts the job back to what it was `before` a recovery run changed it at `recovered_at`: state, queue, priority, counters,
     /// `progress`, moments, lease. Recovery does not look at it again at once: a lease that it gets back holds for at
-    /// least `grace`, in which its worker may be heard; a failed job rests for [`REST_AFTER_UNDO`].
+    /// least `grace`, in which its worker may be heard; a failed job rests for an hour.
     ///
     /// # Errors
     /// When the job has been started or changed since; it is left as it is.

@@ -9,6 +9,7 @@ mod error;
 mod jobs;
 mod manual;
 mod recovery;
+mod retention;
 
 pub use accounts::{AccountStore, FreshCredentials, IssueError, TokenIssuer};
 pub use discovery::{AfterLast, Discovery, DiscoveryAnswer};
@@ -23,6 +24,7 @@ pub use recovery::{
     Candidate, Candidates, Case, Flow, HistoryPage, Outcome, Planned, Recorded, RecoveryStore, Search, Seen,
     Undo, Undone,
 };
+pub use retention::{Prune, Pruned, RetentionStore};
 
 use chrono::{DateTime, Utc};
 

@@ -30,9 +30,9 @@ type Row = (
     Option<String>,
 );
 
-/// What never changes of a job.
-type OfJobSql = (Text, Text, Maybe, BigInt);
-type OfJob = (String, String, Option<String>, i64);
+/// What never changes of a job; nothing of one that somebody removed by hand.
+type OfJobSql = (Maybe, Maybe, Maybe, Nullable<BigInt>);
+type OfJob = (Option<String>, Option<String>, Option<String>, Option<i64>);
 
 macro_rules! event_columns {
     () => {
@@ -114,8 +114,9 @@ pub(crate) fn history(
     };
     let mut rows: Vec<(Row, OfJob)> = prepared!(
         "SELECT e.id, e.job_id, e.at, e.kind, e.from_status, e.to_status, e.actor, e.rule, e.reason, e.detail, \
-         j.queue, j.command, j.account_id, j.max_attempts \
-         FROM job_event AS e JOIN job AS j ON j.id = e.job_id WHERE e.id >= ? ORDER BY e.id LIMIT ?",
+         coalesce(j.queue, p.queue), coalesce(j.command, p.command), coalesce(j.account_id, p.account_id), \
+         coalesce(j.max_attempts, p.max_attempts) FROM job_event AS e LEFT JOIN job AS j ON j.id = e.job_id \
+         LEFT JOIN past_job AS p ON p.id = e.job_id WHERE e.id >= ? ORDER BY e.id LIMIT ?",
         from,
         limit.saturating_add(1),
     )
@@ -138,15 +139,15 @@ fn share(first: i64, last: i64, place: i64) -> f64 {
 fn recorded((row, (queue, command, account_id, max_attempts)): (Row, OfJob)) -> Option<Recorded> {
     Some(Recorded {
         event: read(row)?,
-        queue: queue.parse().ok()?,
-        command: command.parse().ok()?,
+        queue: queue?.parse().ok()?,
+        command: command?.parse().ok()?,
         account_id: account_id.and_then(|id| id.parse().ok()),
-        max_attempts: max_attempts.try_into().ok()?,
+        max_attempts: max_attempts?.try_into().ok()?,
     })
 }
 
 /// The ids of the first and the last event.
-fn ends(conn: &mut SqliteConnection) -> QueryResult<Option<(i64, i64)>> {
+pub(super) fn ends(conn: &mut SqliteConnection) -> QueryResult<Option<(i64, i64)>> {
     let first: Option<(i64,)> =
         prepared!("SELECT id FROM job_event ORDER BY id LIMIT 1").rows::<(BigInt,)>().first(conn)?;
     let last: Option<(i64,)> =
@@ -155,7 +156,12 @@ fn ends(conn: &mut SqliteConnection) -> QueryResult<Option<(i64, i64)>> {
 }
 
 /// The first id from which on events are not older than `since`.
-fn first_since(conn: &mut SqliteConnection, first: i64, last: i64, since: DateTime<Utc>) -> QueryResult<i64> {
+pub(super) fn first_since(
+    conn: &mut SqliteConnection,
+    first: i64,
+    last: i64,
+    since: DateTime<Utc>,
+) -> QueryResult<i64> {
     let (mut low, mut high) = (first, last.saturating_add(1));
     while low < high {
         let middle = low + (high - low) / 2;

@@ -18,6 +18,7 @@ mod manual;
 mod readers;
 mod recovery;
 mod report;
+mod retention;
 mod row;
 mod set_aside;
 mod stamp;

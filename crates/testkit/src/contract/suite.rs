@@ -171,6 +171,12 @@ macro_rules! store_contract {
                 a_decision_keeps_what_it_saw
                 an_end_says_how_long_the_job_was_silent
             }
+            retention {
+                jobs_that_are_over_go_when_their_time_has_come
+                the_history_of_a_removed_job_stays_until_its_own_time
+                the_history_of_a_job_that_is_not_over_stays
+                one_step_removes_so_much
+            }
             undoing {
                 a_run_is_undone
                 a_lease_comes_back_with_a_grace
@@ -235,6 +241,7 @@ mod tests {
             include_str!("lists.rs"),
             include_str!("replaying.rs"),
             include_str!("reports.rs"),
+            include_str!("retention.rs"),
             include_str!("undoing.rs"),
         ] {
             assert!(contracts(source).count() > 0);
