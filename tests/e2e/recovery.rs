@@ -71,6 +71,26 @@ async fn jobs_that_must_be_skipped_never_hide_those_that_can_be_recovered() -> R
 }
 
 #[tokio::test]
+async fn a_dry_run_over_many_jobs_changes_no_byte() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = "[recovery]\nenabled = false\nbatch_size = 10000\nbudget_per_second = 1e6\n";
+    let server = Server::start(folder.path(), &Setup::with(config)).await?;
+    let many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100000) \
+                INSERT INTO job (id, command, status, attempt, progress, started_at, finished_at) \
+                SELECT printf('01M%023d', n), 'X', 'failed', 1, '{\"error\":\"e\",\"retryable\":true}', \
+                '2026-01-05 14:20:00.000000', '2026-01-05 14:21:00.000000' FROM n";
+    run_sql(&server.database(), many)?;
+    let all = || query(&server.database(), "SELECT * FROM job ORDER BY id");
+    let before = all()?;
+    let body = json!({ "type": "failed", "dryRun": true });
+    let dry = server.admin(Method::POST, "/api/admin/jobs/recovery", Some(body)).await?.expect(200);
+    assert_eq!((&dry["result"]["recoveredJobs"], &dry["result"]["more"]), (&json!(10_000), &json!(true)));
+    assert!(all()? == before, "a dry run changed the job table");
+    assert_eq!(query(&server.database(), "SELECT count(*) FROM job_event")?, ["0"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_report_is_the_documented_one_and_a_dry_run_changes_nothing() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path(), &Setup::with("[recovery]\nenabled = false\n")).await?;
