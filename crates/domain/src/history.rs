@@ -209,10 +209,11 @@ impl HistoryEntry {
     #[must_use]
     pub fn repeats(&self, earlier: &Self) -> bool {
         let words = |text: &String| text.replace(|c: char| c.is_ascii_digit(), "");
+        let policy = |entry: &Self| entry.detail.as_ref().and_then(|detail| detail.get("policy")).cloned();
         self.kind == earlier.kind
             && self.rule == earlier.rule
             && self.reason.as_ref().map(words) == earlier.reason.as_ref().map(words)
-            && self.detail == earlier.detail
+            && policy(self) == policy(earlier)
     }
 }
 

@@ -140,7 +140,7 @@ fn of(what: &'static str, rate: f64, bytes: usize, baseline: f64) -> Figure {
     Figure {
         what,
         per_second: rate * messages,
-        bytes_per_second: rate * bytes,
+        bytes_per_second: Some(rate * bytes),
         ratio: rate / baseline,
         baseline: "serde_json, told where each begins and ends, ignoring all",
     }

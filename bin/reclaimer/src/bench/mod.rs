@@ -1,6 +1,7 @@
 //! `reclaimer bench`: what this machine makes of the parts whose speed matters, each beside a baseline of the same run.
 
 mod codec;
+mod policy;
 
 use std::time::Duration;
 
@@ -18,26 +19,42 @@ pub(crate) enum Command {
         #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
         each: Duration,
     },
+    /// Decide about jobs by a policy of 50 rules
+    Policy {
+        /// How long each figure is measured
+        #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+        each: Duration,
+    },
 }
 
 /// Measures, and prints what was measured.
 pub(crate) fn run(command: Command, output: Output) -> Result<()> {
     let figures = match command {
         Command::Codec { each } => codec::measure(each)?,
+        Command::Policy { each } => policy::measure(each)?,
     };
     if output.is_json() {
         return output.json(&figures);
     }
+    let mut head = vec!["work", "a second", "ratio", "beside"];
+    let has_bytes = figures.iter().any(|figure| figure.bytes_per_second.is_some());
+    if has_bytes {
+        head.insert(2, "bytes");
+    }
     let rows = figures.iter().map(|figure| {
-        vec![
+        let mut row = vec![
             figure.what.to_owned(),
             format!("{:.2} M/s", figure.per_second / 1e6),
-            format!("{:.2} GB/s", figure.bytes_per_second / 1e9),
             format!("{:.2}×", figure.ratio),
             figure.baseline.to_owned(),
-        ]
+        ];
+        if has_bytes {
+            let rate = figure.bytes_per_second.map(|rate| format!("{:.2} GB/s", rate / 1e9));
+            row.insert(2, rate.unwrap_or_default());
+        }
+        row
     });
-    output.table(&["work", "messages", "bytes", "ratio", "beside"], rows)
+    output.table(&head, rows)
 }
 
 /// One measured figure.
@@ -46,7 +63,8 @@ pub(crate) fn run(command: Command, output: Output) -> Result<()> {
 struct Figure {
     what: &'static str,
     per_second: f64,
-    bytes_per_second: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_per_second: Option<f64>,
     /// To the baseline of the same run.
     ratio: f64,
     baseline: &'static str,

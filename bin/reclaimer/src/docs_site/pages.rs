@@ -27,6 +27,7 @@ documents! {
     "performance": "docs/performance.md",
     "worker-http": "docs/worker-http.md",
     "worker-protocol": "docs/worker-protocol.md",
+    "recovery": "docs/recovery.md",
     "reference/states": "docs/reference/states.md",
     "reference/errors": "docs/reference/errors.md",
     "reference/configuration": "docs/reference/configuration.md",

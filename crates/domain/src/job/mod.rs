@@ -11,6 +11,7 @@ pub mod lifecycle;
 mod new;
 mod priority;
 mod record;
+mod recover;
 pub mod report;
 mod set_aside;
 pub mod status;

@@ -253,6 +253,17 @@ pub async fn a_reason_is_said_once(rig: &dyn Rig) {
     assert_eq!(entry.reason.as_deref(), Some("recovered 100 times already"));
 }
 
+/// R5: what the decision saw beside may be another each time; the reason is said once all the same.
+pub async fn a_reason_is_said_once_whatever_was_seen(rig: &dyn Rig) {
+    let store = rig.store();
+    let job = store.add_running("job", order("X"), "w", "1").await;
+    decide(&*store, &job, leave("not yet"), 100).await;
+    store.grant_grace(at(200)).await.unwrap();
+    decide(&*store, &job, leave("not yet"), 300).await;
+    let left = kinds(&store.history(&job).await).into_iter().filter(|kind| *kind == EventKind::NotRecovered);
+    assert_eq!(left.count(), 1);
+}
+
 /// R5: another reason, another rule, another policy, and the same reason after the job has run again, are news.
 pub async fn another_reason_is_said(rig: &dyn Rig) {
     let store = rig.store();

@@ -162,6 +162,7 @@ macro_rules! store_contract {
                 each_decision_stands_alone
                 a_decision_and_a_report_cannot_both_win
                 a_reason_is_said_once
+                a_reason_is_said_once_whatever_was_seen
                 another_reason_is_said
                 a_stale_report_is_no_news_of_the_job
                 the_flow_of_the_last_minute_is_known
