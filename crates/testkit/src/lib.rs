@@ -4,11 +4,15 @@ mod account;
 mod clock;
 pub mod contract;
 mod job;
+mod memory;
+mod policy;
 mod recorded;
 
 pub use account::{AccountBuilder, an_account};
 pub use clock::{ManualClock, noon};
 pub use job::{JobBuilder, a_job};
+pub use memory::{HeldWrites, MemoryStore};
+pub use policy::{PolicyCase, PolicyTest, Requeued};
 pub use recorded::Recorded;
 
 /// A random source that gives the same numbers every time. Print the seed when a test fails.

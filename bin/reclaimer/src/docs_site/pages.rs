@@ -28,6 +28,7 @@ documents! {
     "worker-http": "docs/worker-http.md",
     "worker-protocol": "docs/worker-protocol.md",
     "recovery": "docs/recovery.md",
+    "testing-policies": "docs/testing-policies.md",
     "reference/states": "docs/reference/states.md",
     "reference/errors": "docs/reference/errors.md",
     "reference/configuration": "docs/reference/configuration.md",
