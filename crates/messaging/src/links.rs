@@ -43,6 +43,8 @@ pub struct Deps {
     pub lease: Duration,
     /// How long the leases of a lost worker live on.
     pub grace: Duration,
+    /// When everything ends, what waits to be written is written for so long.
+    pub shutdown_grace: Duration,
 }
 
 /// Links that are ready to run.
@@ -158,7 +160,7 @@ impl Links {
         deps: Deps,
         shutdown: CancellationToken,
     ) -> Result<(Self, Handle), InvalidSettings> {
-        let Deps { provisioning, roster, watch, clock, mut rng, lease, grace } = deps;
+        let Deps { provisioning, roster, watch, clock, mut rng, lease, grace, shutdown_grace } = deps;
         let mut running = Vec::with_capacity(links.len());
         let names: Arc<[String]> = links.iter().map(|link| link.name.clone()).collect();
         for link in links {
@@ -192,6 +194,7 @@ impl Links {
                 clock: Arc::clone(&clock),
                 roster: Arc::clone(&roster),
                 grace,
+                shutdown_grace,
                 send_refresh_token: link.send_refresh_token,
                 shutdown: shutdown.clone(),
             });

@@ -38,6 +38,8 @@ struct Inner {
 struct Session {
     commands: mpsc::Sender<Command>,
     view: SessionView,
+    /// Whether it is about to end.
+    leaves: bool,
 }
 
 impl Session {
@@ -87,7 +89,7 @@ impl Roster {
         let mut inner = self.inner();
         let number = inner.next;
         inner.next += 1;
-        inner.sessions.insert(number, Session { commands, view });
+        inner.sessions.insert(number, Session { commands, view, leaves: false });
         (Seat { roster: Arc::clone(self), number }, receiver)
     }
 
@@ -174,7 +176,10 @@ impl Roster {
             .sessions
             .values()
             .filter(|session| {
-                session.view.proven && !session.view.paused && links.contains(&session.view.link)
+                session.view.proven
+                    && !session.view.paused
+                    && !session.leaves
+                    && links.contains(&session.view.link)
             })
             .collect();
         able.sort_by_key(|session| session.view.held);
@@ -206,6 +211,13 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
+    /// The connection is about to end: nothing is offered over it any more.
+    pub(crate) fn leave(&self) {
+        if let Some(session) = self.roster.inner().sessions.get_mut(&self.number) {
+            session.leaves = true;
+        }
+    }
+
     /// Shows how the connection is doing.
     pub(crate) fn show(&self, change: impl FnOnce(&mut SessionView)) {
         if let Some(session) = self.roster.inner().sessions.get_mut(&self.number) {
@@ -237,6 +249,7 @@ impl Seat {
         let Some(this) = inner.sessions.get(&self.number).filter(|_| !own.is_empty()) else { return own };
         let other = inner.sessions.iter().find(|(number, session)| {
             **number != self.number
+                && !session.leaves
                 && session.view.link == this.view.link
                 && session.view.pid == this.view.pid
                 && this.view.pid.is_some()
@@ -364,5 +377,8 @@ mod tests {
         assert!(roster.offer(&job, &["l".into()]));
         assert!(idle.try_recv().is_ok() && busy.try_recv().is_err() && mute.try_recv().is_err());
         assert!(!roster.offer(&job, &["other".into()]));
+        _idle.leave();
+        assert!(roster.offer(&job, &["l".into()]));
+        assert!(busy.try_recv().is_ok(), "who is about to leave gets none");
     }
 }

@@ -1,10 +1,12 @@
 //! Workers that flood, lie, stall and stammer: the contract's answer each time, and nobody else notices.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::{becomes, fleet, kinds, start};
-use crate::rig::{Peer, Server, envelope, until};
+use crate::rig::{Peer, Server, envelope, query, until};
 
 /// A server, somebody who misbehaves on one link, and a job that somebody else holds on the other.
 struct Scene {
@@ -284,4 +286,68 @@ async fn the_log_hears_no_secrets_and_little_of_a_flood() -> Result<()> {
     let lines = log.matches("a report was refused").count();
     assert!((1..=50).contains(&lines), "{lines} lines for 200 reports");
     scene.nobody_else_noticed().await
+}
+
+#[tokio::test]
+async fn a_flood_of_what_is_no_message_ends_the_session_and_leaves_few_lines() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut scene = Scene::set(folder.path()).await?;
+    // The session may end before the last of it.
+    drop(scene.rude.send("{}".repeat(200_000)).await);
+    scene.rude.closed().await?;
+    let log = std::fs::read_to_string(folder.path().join("err.log"))?;
+    assert!(log.contains("more than 100 bursts within a minute"), "{log}");
+    assert!(log.matches("a message was ignored").count() <= 10, "{log}");
+    scene.nobody_else_noticed().await
+}
+
+#[tokio::test]
+async fn what_a_stranger_logs_about_a_job_is_not_kept() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut scene = Scene::set(folder.path()).await?;
+    let id = scene.job["id"].as_str().context("no id")?;
+    for _ in 0..20 {
+        let log = json!({ "jobId": id, "error": "x".repeat(30_000) });
+        scene.rude.say("message", "JOB_FAILURE_LOGS", log).await?;
+    }
+    assert_eq!(scene.rude.open(1, 0).await?.len(), 0);
+    until("it to be said", async || {
+        let log = std::fs::read_to_string(folder.path().join("err.log"))?;
+        Ok(log.contains("evidence is not kept").then_some(()))
+    })
+    .await?;
+    scene.nobody_else_noticed().await
+}
+
+#[tokio::test]
+async fn the_server_ends_although_somebody_reads_next_to_nothing() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path(), "[server]\nshutdown_grace = \"200ms\"\n").await?;
+    let order = json!({ "command": "X", "payload": { "text": "x".repeat(500_000) } });
+    for _ in 0..14 {
+        server.create(order.clone()).await?;
+    }
+    let mut slow = Peer::connect(&folder.path().join("own.sock")).await?;
+    for _ in 0..14 {
+        slow.say("jobRequest", "request_jobs", json!({ "limit": 1 })).await?;
+    }
+    until("the jobs to be handed out", async || {
+        let queues = server.admin(reqwest::Method::GET, "/api/admin/queues", None).await?.expect(200);
+        Ok((queues["items"][0]["jobs"]["running"].as_u64() == Some(14)).then_some(()))
+    })
+    .await?;
+    // It takes in a little whenever it is about to be given up.
+    let reading = tokio::spawn(async move {
+        let mut pace = tokio::time::interval(Duration::from_secs(10));
+        while slow.take_in(100_000).await.is_ok() {
+            pace.tick().await;
+        }
+    });
+    let database = server.database();
+    assert!(server.stop().await?.success());
+    reading.abort();
+    // What was not written is back at once.
+    let queued = query(&database, "SELECT count(*) FROM job WHERE status = 'queued'")?;
+    assert!(queued[0].parse::<u32>()? >= 10, "{queued:?}");
+    Ok(())
 }

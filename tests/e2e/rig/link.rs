@@ -66,6 +66,12 @@ impl Peer {
         Ok(line)
     }
 
+    /// Takes in some bytes, whatever they say.
+    pub(crate) async fn take_in(&mut self, count: usize) -> Result<()> {
+        self.reader.read_exact(&mut vec![0; count]).await?;
+        Ok(())
+    }
+
     /// The next message of this key or type, past others.
     pub(crate) async fn hear(&mut self, key: &str) -> Result<Value> {
         loop {

@@ -82,6 +82,7 @@ pub(crate) fn build(settings: &Settings, deps: Deps) -> Result<(Crew, Arc<Fleet>
             rng: seed.generator("links"),
             lease: settings.provisioning.lease,
             grace: settings.recovery.reclaim_grace,
+            shutdown_grace: settings.server.shutdown_grace,
         },
         links_end.clone(),
     )

@@ -53,7 +53,7 @@ impl Session {
                     }));
                 }
                 Effect::InTurn(done) => self.reports.push_back(Box::pin(async move { *done })),
-                Effect::Refresh { request, among } => self.others.push(Box::pin(async move {
+                Effect::Refresh { request, among } => self.refreshes.push(Box::pin(async move {
                     let outcome = refresh(&context, &request, &among).await;
                     Done::Refreshed { request, outcome, at: Instant::now() }
                 })),
@@ -84,6 +84,7 @@ impl Session {
                         Done::Nothing
                     }));
                 }
+                Effect::Decline { job, reason } => self.say_declined(&job, reason),
                 Effect::Close(why) => return Some(why),
             }
         }

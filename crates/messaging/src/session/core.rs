@@ -1,12 +1,13 @@
 //! The protocol of one connection, pure: what was heard and the time in, effects out.
 
+mod evidence;
 mod leases;
 mod refreshes;
 mod reports;
 mod requests;
 mod watchdog;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use reclaimer_domain::name::{QueueName, WorkerId};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use self::evidence::Ended;
 use self::leases::Held;
 use self::refreshes::Refreshes;
 pub(super) use self::refreshes::holds_none;
@@ -78,6 +80,8 @@ pub(crate) struct Core {
     paused: bool,
     leaving: bool,
     held: HashMap<LeaseToken, Held>,
+    /// What it held last.
+    ended: VecDeque<Ended>,
     /// How often jobs were asked for.
     requests: u64,
     /// How many jobs were asked for and not yet answered, and by how many requests.
@@ -117,6 +121,7 @@ impl Core {
             paused,
             leaving: false,
             held: HashMap::new(),
+            ended: VecDeque::new(),
             requests: 0,
             asking: 0,
             unanswered: 0,
@@ -167,8 +172,13 @@ impl Core {
             }
             Err(unreadable) => {
                 self.counters.unreadable += 1;
-                return self
-                    .receipt(Subject::default(), Err(("unreadable".to_owned(), unreadable.to_string())));
+                let reason = unreadable.to_string();
+                let mut effects = self.receipt(Subject::default(), Err(("unreadable".to_owned(), reason)));
+                // A frame that is no message at all is no better than bytes that are no frame.
+                if matches!(unreadable, Unreadable::Frame(_)) {
+                    effects.extend(self.burst(now));
+                }
+                return effects;
             }
         };
         self.counters.messages += 1;
@@ -190,11 +200,13 @@ impl Core {
             }
             Inbound::Report(report) => self.report(report),
             Inbound::Status(status) => {
-                self.status = Some(status);
+                self.status = Some(evidence::status(status));
                 Vec::new()
             }
-            Inbound::FailureLogs { job, detail } => vec![Effect::Testify { job, detail }],
-            // Behind the reports before it: they decide what it holds.
+            // Behind the reports before it, as the next: they decide what it holds.
+            Inbound::FailureLogs { job, detail } => {
+                vec![Effect::InTurn(Box::new(Done::Logged { job, detail }))]
+            }
             Inbound::RefreshRequest(request) => {
                 vec![Effect::InTurn(Box::new(Done::Asked { request, at: now }))]
             }
@@ -259,6 +271,7 @@ impl Core {
             Done::Reattached { asked, outcome } => self.reattached(asked, outcome),
             Done::Adopted { worker, outcome } => self.adopted(worker, outcome),
             Done::TookOver { asked, outcome } => self.took_over(asked, outcome),
+            Done::Logged { job, detail } => self.logged(job, detail),
             Done::Forgot { before } => self.abandoned(before),
             Done::Left { reason } => self.left(reason),
         }

@@ -71,6 +71,13 @@ pub(crate) enum Effect {
         /// What its worker logged.
         detail: Value,
     },
+    /// Say in the log that what was sent about a job is not kept.
+    Decline {
+        /// Which job.
+        job: JobId,
+        /// Why.
+        reason: &'static str,
+    },
     /// End.
     Close(Closed),
 }
@@ -105,6 +112,11 @@ pub(crate) enum Done {
         request: RefreshRequest,
         outcome: Result<Fresh, String>,
         at: Instant,
+    },
+    /// The worker sent what it logged about a failure; what was reported before decides whether that is kept.
+    Logged {
+        job: JobId,
+        detail: Value,
     },
     Kept(Result<Renewed, StoreError>),
     Reattached {

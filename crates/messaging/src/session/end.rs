@@ -1,38 +1,63 @@
 //! The end of a session: what was not written goes back, and what is held lives on for a while.
 
+use std::time::Duration;
+
 use futures::stream::StreamExt;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::effect::{Closed, Effect};
 use super::outbox::{Written, outbox};
 use super::run::{AREA, Ended, Session, Show};
 
+/// What waits to be written when a connection ends is written for so long; a server that ends gives its own grace.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The task that writes.
+pub(super) struct Writing {
+    pub(super) task: JoinHandle<Written>,
+    /// Has it write no more.
+    pub(super) stop: CancellationToken,
+}
+
+impl Writing {
+    /// Waits for the rest to be written, for so long.
+    async fn finish(mut self, patience: Duration) -> Written {
+        let ended = tokio::select! {
+            ended = &mut self.task => ended,
+            () = sleep(patience) => {
+                self.stop.cancel();
+                self.task.await
+            }
+        };
+        ended.unwrap_or_else(|_| Written { failure: None, unsent: Vec::new() })
+    }
+}
+
 impl Session {
     /// Ends: what was said is carried out, what was not written goes back, and what is held lives on for a while.
-    pub(super) async fn end(
-        mut self,
-        why: Closed,
-        writing: tokio::task::JoinHandle<Written>,
-        written: Option<Written>,
-    ) -> Ended {
-        // Requests for jobs that are given up hand back what they get.
+    pub(super) async fn end(mut self, why: Closed, writing: Writing, written: Option<Written>) -> Ended {
+        self.seat.leave();
+        // Requests for jobs that are given up hand back what they get, and nobody is there for credentials.
         self.claims.clear();
-        while let Some(done) = self.reports.next().await {
-            // Answers of a session that ends are for its bookkeeping alone; what is given back goes back.
-            for effect in self.core.done(done) {
-                match effect {
-                    Effect::Release { leases, reason } => self.release(leases, reason),
-                    Effect::Abandon(leases) => self.abandon(leases),
-                    _ => {}
-                }
-            }
-        }
+        self.refreshes.clear();
         let (outbox, _closed) = outbox();
         drop(std::mem::replace(&mut self.outbox, outbox));
-        let written = match written {
-            Some(written) => written,
-            None => writing.await.unwrap_or_else(|_| Written { failure: None, unsent: Vec::new() }),
+        let patience = match why {
+            Closed::ServerEnds => self.context.shutdown_grace,
+            // It does not read.
+            Closed::Silent | Closed::Stalled | Closed::Broken(_) => Duration::ZERO,
+            _ => LAST_WORDS,
         };
+        let writing = async {
+            match written {
+                Some(written) => written,
+                None => writing.finish(patience).await,
+            }
+        };
+        let (written, ()) = tokio::join!(writing, self.settle_reports());
         if !written.unsent.is_empty() {
             self.core.forget(&written.unsent);
             self.release(written.unsent, "the connection ended before it was handed over".to_owned());
@@ -58,5 +83,20 @@ impl Session {
             }
         }
         Ended { proven: self.core.is_proven(), why, orphans }
+    }
+
+    /// Waits for what was reported to be applied. Answers of a session that ends are for its bookkeeping alone; what is
+    /// given back goes back.
+    async fn settle_reports(&mut self) {
+        while let Some(done) = self.reports.next().await {
+            self.say_refused(&done, Instant::now());
+            for effect in self.core.done(done) {
+                match effect {
+                    Effect::Release { leases, reason } => self.release(leases, reason),
+                    Effect::Abandon(leases) => self.abandon(leases),
+                    _ => {}
+                }
+            }
+        }
     }
 }

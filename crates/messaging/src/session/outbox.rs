@@ -6,6 +6,7 @@ use std::time::Duration;
 use reclaimer_domain::job::LeaseToken;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use super::effect::Closed;
 
@@ -64,20 +65,29 @@ impl Outbox {
 }
 
 impl Writer {
-    /// Writes what comes, each message by itself, until the outbox is gone or the peer takes nothing in.
-    pub(super) async fn run(mut self, mut stream: impl AsyncWrite + Unpin) -> Written {
+    /// Writes what comes, each message by itself, until the outbox is gone, the peer takes nothing in, or `stop` is
+    /// cancelled.
+    pub(super) async fn run(
+        mut self,
+        mut stream: impl AsyncWrite + Unpin,
+        stop: CancellationToken,
+    ) -> Written {
         while let Some(item) = self.items.recv().await {
-            let failure = match tokio::time::timeout(STALLED, stream.write_all(&item.bytes)).await {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => Closed::Broken(error.to_string()),
-                Err(_) => Closed::Stalled,
+            let failure = tokio::select! {
+                biased;
+                () = stop.cancelled() => None,
+                written = tokio::time::timeout(STALLED, stream.write_all(&item.bytes)) => match written {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(error)) => Some(Closed::Broken(error.to_string())),
+                    Err(_) => Some(Closed::Stalled),
+                },
             };
             self.items.close();
             let mut unsent = item.leases;
             while let Some(item) = self.items.recv().await {
                 unsent.extend(item.leases);
             }
-            return Written { failure: Some(failure), unsent };
+            return Written { failure, unsent };
         }
         // What was written is on its way; whether it arrives is not known here.
         drop(stream.shutdown().await);
@@ -107,12 +117,29 @@ mod tests {
         assert_eq!(outbox.put(vec![b'x'; 100], vec![lease(9_999)]), Err(vec![lease(9_999)]));
         // A peer that reads two messages and a half, and then nothing.
         let (ours, mut theirs) = tokio::io::duplex(50);
-        let writing = tokio::spawn(writer.run(ours));
+        let writing = tokio::spawn(writer.run(ours, CancellationToken::new()));
         theirs.read_exact(&mut [0; 200]).await.unwrap();
         let written = writing.await.unwrap();
         assert_eq!(written.failure, Some(Closed::Stalled));
         assert_eq!(written.unsent.len(), MESSAGES - 2);
         assert_eq!(written.unsent[0], lease(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_writer_that_is_stopped_writes_no_more_and_tells_what_it_did_not_write() {
+        let (outbox, writer) = outbox();
+        for number in 0..10 {
+            outbox.put(vec![b'x'; 100], vec![lease(number)]).unwrap();
+        }
+        drop(outbox);
+        // A peer that reads a little every now and then would be written to for ever.
+        let (ours, mut theirs) = tokio::io::duplex(50);
+        let stop = CancellationToken::new();
+        let writing = tokio::spawn(writer.run(ours, stop.clone()));
+        theirs.read_exact(&mut [0; 200]).await.unwrap();
+        stop.cancel();
+        let written = writing.await.unwrap();
+        assert_eq!((written.failure, written.unsent), (None, (2..10).map(lease).collect()));
     }
 
     /// Notes each write.
@@ -147,7 +174,7 @@ mod tests {
         }
         drop(outbox);
         let mut writes = Writes::default();
-        writer.run(&mut writes).await;
+        writer.run(&mut writes, CancellationToken::new()).await;
         assert_eq!(writes.0, messages);
     }
 
@@ -164,7 +191,7 @@ mod tests {
         outbox.put(b"one\n".to_vec(), vec![]).unwrap();
         drop(outbox);
         let (ours, mut theirs) = tokio::io::duplex(50);
-        assert_eq!(writer.run(ours).await.failure, None);
+        assert_eq!(writer.run(ours, CancellationToken::new()).await.failure, None);
         let mut read = String::new();
         theirs.read_to_string(&mut read).await.unwrap();
         assert_eq!(read, "one\n");

@@ -12,11 +12,13 @@ use reclaimer_domain::time::before;
 use reclaimer_provisioning::Provisioning;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::core::{Core, Peer, Settings};
 use super::effect::{Closed, Command, Done};
+use super::end::Writing;
 use super::outbox::{Outbox, Written, outbox};
 use super::said::Said;
 use crate::dialect::Dialect;
@@ -26,6 +28,8 @@ use crate::watch::PeerWatch;
 
 /// At most so many reports, and so many other requests, of one connection are under way; a peer that sends more waits.
 const UNDER_WAY: usize = 256;
+/// So many frames of one connection are taken in before others have their turn.
+const AT_ONCE: usize = 64;
 /// Read at once at the most.
 const READ: usize = 64 * 1_024;
 /// What a session shows of itself is at most so old; less where silence is judged sooner.
@@ -45,6 +49,8 @@ pub(crate) struct Context {
     pub(crate) roster: Arc<Roster>,
     /// A session's leases live on for so long when it ends.
     pub(crate) grace: Duration,
+    /// When the server ends, what waits is written for so long.
+    pub(crate) shutdown_grace: Duration,
     /// Whether refresh tokens may go out.
     pub(crate) send_refresh_token: bool,
     pub(crate) shutdown: CancellationToken,
@@ -76,7 +82,8 @@ where
 {
     let (mut reader, writer) = tokio::io::split(stream);
     let (outbox, pen) = outbox();
-    let mut writing = tokio::spawn(pen.run(writer));
+    let stop = CancellationToken::new();
+    let mut writing = Writing { task: tokio::spawn(pen.run(writer, stop.clone())), stop };
     let paused = context.roster.is_paused(&peer.worker);
     let (core, effects) = Core::open(context.settings.clone(), peer, paused, Instant::now());
     let shutdown = context.shutdown.clone();
@@ -89,7 +96,9 @@ where
         seat,
         reports: FuturesOrdered::new(),
         claims: FuturesUnordered::new(),
+        refreshes: FuturesUnordered::new(),
         others: FuturesUnordered::new(),
+        more: false,
         said: Said::new(Instant::now()),
         shown_at: Instant::now(),
         shown_every,
@@ -104,25 +113,33 @@ where
         session.show(Show::InTime);
         decoder.buffer().reserve(READ);
         let room = session.has_room();
+        session.core.listens(room, Instant::now());
+        let next_tick = session.core.next_tick();
         why = tokio::select! {
-            read = reader.read_buf(decoder.buffer()), if room => match read {
+            read = reader.read_buf(decoder.buffer()), if room && !session.more => match read {
                 Ok(0) => Some(session.core.peer_closed()),
-                Ok(_) => session.take_in(&mut decoder),
+                Ok(_) => {
+                    session.core.traffic(Instant::now());
+                    session.take_in(&mut decoder)
+                }
                 Err(error) => Some(Closed::Broken(error.to_string())),
             },
+            // Others have their turn between.
+            () = yield_now(), if room && session.more => session.take_in(&mut decoder),
             Some(done) = session.reports.next() => session.done(done),
             Some(done) = session.claims.next() => session.done(done),
+            Some(done) = session.refreshes.next() => session.done(done),
             Some(done) = session.others.next() => session.done(done),
             Some(command) = commands.recv() => {
                 let effects = session.core.command(command);
                 session.carry_out(effects)
             }
             () = sleep_until(session.shown_at + session.shown_every), if session.unshown => None,
-            () = sleep_until(session.core.next_tick()) => {
+            () = sleep_until(next_tick.unwrap_or_else(Instant::now)), if next_tick.is_some() => {
                 let effects = session.core.tick(Instant::now());
                 session.carry_out(effects)
             }
-            ended = &mut writing => {
+            ended = &mut writing.task => {
                 let ended = ended.unwrap_or_else(|_| Written { failure: None, unsent: Vec::new() });
                 let why = ended.failure.clone().unwrap_or(Closed::Peer);
                 written = Some(ended);
@@ -155,8 +172,12 @@ pub(super) struct Session {
     pub(super) reports: FuturesOrdered<Pending>,
     /// Requests for jobs; given up with the session.
     pub(super) claims: FuturesUnordered<Pending>,
+    /// Requests for credentials; given up with the session.
+    pub(super) refreshes: FuturesUnordered<Pending>,
     /// Everything else; carried out to its end.
     pub(super) others: FuturesUnordered<Pending>,
+    /// Whether more was read than was taken in.
+    more: bool,
     /// What the log heard of it.
     pub(super) said: Said,
     shown_at: Instant,
@@ -184,14 +205,23 @@ pub(crate) struct Watched {
 impl Session {
     /// Whether more may be read: a peer that sends faster than the store takes waits.
     fn has_room(&self) -> bool {
-        self.reports.len() < UNDER_WAY && self.claims.len() + self.others.len() < UNDER_WAY
+        self.reports.len() < UNDER_WAY
+            && self.claims.len() + self.refreshes.len() + self.others.len() < UNDER_WAY
     }
 
-    /// Takes in what was read.
+    /// Takes in what was read, or a part of it.
     fn take_in(&mut self, decoder: &mut Decoder) -> Option<Closed> {
         let now = Instant::now();
-        self.core.traffic(now);
-        while let Some(frame) = decoder.next_frame() {
+        for _ in 0..AT_ONCE {
+            // What there is no room for waits.
+            self.more = true;
+            if !self.has_room() {
+                break;
+            }
+            let Some(frame) = decoder.next_frame() else {
+                self.more = false;
+                break;
+            };
             let effects = match frame {
                 Frame::Whole(bytes) => {
                     let heard = self.context.dialect.read(bytes);

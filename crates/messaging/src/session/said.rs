@@ -115,6 +115,14 @@ impl Session {
         }
     }
 
+    /// Says that what was sent about a job is not kept.
+    pub(super) fn say_declined(&mut self, job_id: &JobId, reason: &'static str) {
+        if let Some(left_out) = self.said.refused.may_say(Instant::now()) {
+            let (link, worker_id) = (&self.context.link, self.core.worker());
+            warn!(area = AREA, link, %worker_id, %job_id, left_out, reason, "evidence is not kept");
+        }
+    }
+
     /// Says what of a report could not be read.
     pub(super) fn say_left_out(&mut self, job_id: &JobId, faults: &[InvalidReport]) {
         if let Some(left_out) = self.said.refused.may_say(Instant::now()) {

@@ -77,6 +77,7 @@ impl Rig {
             rng: seeded(2),
             lease: Duration::from_secs(60),
             grace: Duration::from_secs(10),
+            shutdown_grace: Duration::from_secs(10),
         };
         let link = Link {
             name: "crawler".to_owned(),

@@ -20,6 +20,8 @@ pub(super) struct Held {
     pub(super) account: Option<AccountId>,
     /// How often jobs had been asked for when it came.
     requests: u64,
+    /// How often evidence about it was kept.
+    pub(super) evidence: u32,
 }
 
 impl Core {
@@ -49,12 +51,13 @@ impl Core {
 
     fn take_hold(&mut self, token: LeaseToken, job: JobId, account: Option<AccountId>) {
         self.gained.push(token.clone());
-        self.held.insert(token, Held { job, account, requests: self.requests });
+        self.held.insert(token, Held { job, account, requests: self.requests, evidence: 0 });
     }
 
     pub(super) fn let_go(&mut self, token: &LeaseToken) -> Option<JobId> {
-        let job = self.held.remove(token)?.job;
+        let Held { job, evidence, .. } = self.held.remove(token)?;
         self.lost.push(token.clone());
+        self.remember_ended(job.clone(), evidence);
         Some(job)
     }
 

@@ -11,6 +11,11 @@ use super::Core;
 use crate::message::{BadRequest, JobRequest, JobsError, Outbound};
 use crate::session::effect::Effect;
 
+/// So many requests of one connection may wait for jobs.
+const MOST_WAITING: usize = 32;
+/// When to ask again where more do.
+const AGAIN: Duration = Duration::from_secs(1);
+
 impl Core {
     pub(super) fn job_request(&mut self, request: JobRequest) -> Effect {
         let JobRequest { request_id, limit, queue, commands, wait, worker } = request;
@@ -27,6 +32,15 @@ impl Core {
         }
         if self.paused || self.leaving || limit == 0 {
             return Effect::Send(Outbound::Jobs(Vec::new()));
+        }
+        if self.unanswered >= MOST_WAITING {
+            return Effect::Send(Outbound::JobsError(JobsError {
+                request_id,
+                message: format!("{MOST_WAITING} requests of this connection wait for jobs already"),
+                error_type: "too_many_waiting",
+                retryable: true,
+                retry_after: AGAIN,
+            }));
         }
         let queue = queue.or_else(|| self.settings.queue.clone());
         let worker = worker.filter(|name| self.may_be_called(name)).unwrap_or_else(|| self.worker.clone());

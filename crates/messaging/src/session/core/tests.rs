@@ -1,3 +1,4 @@
+mod evidence;
 mod leases;
 mod refreshes;
 mod reports;

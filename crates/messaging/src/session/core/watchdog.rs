@@ -25,6 +25,8 @@ pub(super) struct Watchdog {
     /// Whether anything valid was heard.
     proven: bool,
     beats_at: Instant,
+    /// Whether we read at all.
+    listening: bool,
     bursts: VecDeque<Instant>,
 }
 
@@ -35,6 +37,7 @@ impl Watchdog {
             heard_at: now,
             proven: false,
             beats_at: now + settings.heartbeat_interval,
+            listening: true,
             bursts: VecDeque::new(),
         }
     }
@@ -69,6 +72,11 @@ impl Core {
         if fault == Fault::Endless {
             return vec![Effect::Close(Closed::Rubbish("a frame that does not end"))];
         }
+        self.burst(now)
+    }
+
+    /// Something came that is no message.
+    pub(super) fn burst(&mut self, now: Instant) -> Vec<Effect> {
         let bursts = &mut self.watchdog.bursts;
         while bursts.front().is_some_and(|at| now.duration_since(*at) >= BURSTS_WITHIN) {
             bursts.pop_front();
@@ -80,30 +88,34 @@ impl Core {
         Vec::new()
     }
 
+    /// Whether we read. While we do not, because too much of what was heard is under way, silence is our own.
+    pub(crate) fn listens(&mut self, listening: bool, now: Instant) {
+        if listening && !self.watchdog.listening {
+            self.watchdog.heard_at = now;
+            self.watchdog.opened_at = now;
+        }
+        self.watchdog.listening = listening;
+    }
+
     /// When something is due.
-    pub(crate) fn next_tick(&self) -> Instant {
-        let Watchdog { opened_at, heard_at, proven, beats_at, .. } = self.watchdog;
-        let mut next = heard_at + self.settings.heartbeat_timeout;
-        if !proven {
-            next = next.min(opened_at + self.settings.first_frame_within);
-        }
-        if self.settings.speaks_first {
-            next = next.min(beats_at);
-        }
-        next
+    pub(crate) fn next_tick(&self) -> Option<Instant> {
+        let Watchdog { opened_at, heard_at, proven, listening, beats_at, .. } = self.watchdog;
+        let silent_at = listening.then_some(heard_at + self.settings.heartbeat_timeout);
+        let mute_at = (listening && !proven).then_some(opened_at + self.settings.first_frame_within);
+        let beats_at = self.settings.speaks_first.then_some(beats_at);
+        [silent_at, mute_at, beats_at].into_iter().flatten().min()
     }
 
     /// Does what is due.
     pub(crate) fn tick(&mut self, now: Instant) -> Vec<Effect> {
-        let silent_at = self.watchdog.heard_at + self.settings.heartbeat_timeout;
-        let mute_at = self.watchdog.opened_at + self.settings.first_frame_within;
-        if now >= self.next_tick() + LATE {
+        let Watchdog { opened_at, heard_at, proven, listening, .. } = self.watchdog;
+        if self.next_tick().is_some_and(|due| now >= due + LATE) {
             // We were held up ourselves; the peer gets another interval.
             self.watchdog.heard_at = now;
             self.watchdog.opened_at = now;
-        } else if !self.watchdog.proven && now >= mute_at {
+        } else if listening && !proven && now >= opened_at + self.settings.first_frame_within {
             return vec![Effect::Close(Closed::Mute)];
-        } else if now >= silent_at {
+        } else if listening && now >= heard_at + self.settings.heartbeat_timeout {
             return vec![Effect::Close(if self.leaving { Closed::Left } else { Closed::Silent })];
         }
         if self.settings.speaks_first && now >= self.watchdog.beats_at {

@@ -129,3 +129,18 @@ fn a_link_of_one_queue_hands_out_no_jobs_of_another() {
     let effects = ask(Some("default"));
     assert!(matches!(sent(&effects), Outbound::JobsError(error) if error.message.contains("`special` only")));
 }
+
+#[test]
+fn only_so_many_requests_wait() {
+    let mut rig = Rig::new();
+    let ask =
+        || Inbound::JobRequest(JobRequest { limit: Some(1), wait: SECOND * 60, ..JobRequest::default() });
+    for _ in 0..32 {
+        assert!(matches!(&rig.hear(ask())[..], [Effect::Claim { .. }]));
+    }
+    let effects = rig.hear(ask());
+    let Outbound::JobsError(error) = sent(&effects) else { panic!("{effects:?}") };
+    assert_eq!((error.error_type, error.retryable), ("too_many_waiting", true));
+    rig.core.done(Done::Claimed { request_id: None, limit: 1, outcome: Ok(vec![]) });
+    assert!(matches!(&rig.hear(ask())[..], [Effect::Claim { .. }]));
+}

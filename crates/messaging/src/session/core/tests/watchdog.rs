@@ -9,7 +9,7 @@ fn it_registers_first_and_asks_what_the_process_holds_from_before() {
     let flat = Settings { speaks_first: false, ..settings() };
     let (core, effects) = Core::open(flat, peer(), false, Instant::now());
     assert!(matches!(&effects[..], [Effect::Adopt(_)]));
-    assert_eq!(core.next_tick(), core.watchdog.opened_at + SECOND * 15, "it does not beat");
+    assert_eq!(core.next_tick(), Some(core.watchdog.opened_at + SECOND * 15), "it does not beat");
 }
 
 #[test]
@@ -83,4 +83,28 @@ fn the_end_of_the_server_is_said_to_those_who_understand() {
     assert!(matches!(&Rig::new().core.server_ends("x")[..], [Effect::Close(Closed::ServerEnds)]));
     let effects = Rig::registered().core.server_ends("x");
     assert!(matches!(&effects[..], [Effect::Send(Outbound::Shutdown { .. }), Effect::Close(_)]));
+}
+
+#[test]
+fn silence_is_our_own_while_we_do_not_read() {
+    let mut rig = Rig::new();
+    rig.hear(Inbound::Heartbeat);
+    rig.core.listens(false, rig.now);
+    for _ in 0..6 {
+        assert!(matches!(sent(&rig.pass(SECOND * 10)), Outbound::Heartbeat));
+    }
+    rig.core.listens(true, rig.now);
+    for _ in 0..2 {
+        assert!(matches!(sent(&rig.pass(SECOND * 10)), Outbound::Heartbeat));
+    }
+    assert!(matches!(&rig.pass(SECOND * 10)[..], [Effect::Close(Closed::Silent)]));
+}
+
+#[test]
+fn frames_that_are_no_messages_are_rubbish_too() {
+    let mut rig = Rig::new();
+    for _ in 0..super::super::watchdog::MOST_BURSTS {
+        assert!(rig.core.heard(Err(unreadable()), rig.now).is_empty());
+    }
+    assert!(matches!(&rig.core.heard(Err(unreadable()), rig.now)[..], [Effect::Close(Closed::Rubbish(_))]));
 }
