@@ -29,6 +29,7 @@ pub(crate) async fn run(line: &Arc<Line>, stream: UnixStream, on_proof: impl FnO
         connected_at: now,
         heard_at: now,
         held: 0,
+        room: 0,
         status: None,
         messages: 0,
         ignored: 0,

@@ -12,20 +12,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::connection;
-use crate::links::{Handle, Line};
+use crate::links::Line;
 use crate::session::{AREA, Ended};
 
 /// A socket that takes longer than this to connect will not.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Dials one link. Whatever happens, a next attempt follows.
-pub(crate) async fn run(
-    line: Arc<Line>,
-    path: PathBuf,
-    mut rng: StdRng,
-    handle: Handle,
-    shutdown: CancellationToken,
-) {
+pub(crate) async fn run(line: Arc<Line>, path: PathBuf, mut rng: StdRng, shutdown: CancellationToken) {
     let Some(breaker) = line.breaker.clone() else { return };
     let mut attempt: u32 = 0;
     while !shutdown.is_cancelled() {
@@ -41,7 +35,7 @@ pub(crate) async fn run(
             }
             Ok(stream) => {
                 line.connected();
-                let ended = talk(&line, stream, permit, &handle).await;
+                let ended = talk(&line, stream, permit).await;
                 if ended.proven {
                     attempt = 0;
                 }
@@ -92,16 +86,15 @@ async fn connect(path: &PathBuf) -> Result<UnixStream, String> {
 
 /// Talks until the session ends. The attempt succeeded with the first valid message, and failed without one: that a
 /// socket accepts proves nothing.
-async fn talk(line: &Arc<Line>, stream: UnixStream, permit: Permit, handle: &Handle) -> Ended {
+async fn talk(line: &Arc<Line>, stream: UnixStream, permit: Permit) -> Ended {
     info!(area = AREA, link = line.name, "connected");
     let permit = Arc::new(Mutex::new(Some(permit)));
     let proof = {
-        let (permit, handle) = (Arc::clone(&permit), handle.clone());
+        let permit = Arc::clone(&permit);
         move || {
             if let Some(permit) = permit.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 permit.success();
             }
-            handle.offer_pending();
         }
     };
     let ended = connection::run(line, stream, proof).await;

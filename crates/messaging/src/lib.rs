@@ -8,6 +8,7 @@ pub mod frame;
 mod links;
 mod listen;
 pub mod message;
+mod offers;
 mod roster;
 mod session;
 mod watch;

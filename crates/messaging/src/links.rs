@@ -1,6 +1,5 @@
 //! All links: run side by side, seen and steered through one handle.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,17 +9,19 @@ use rand::{RngExt, SeedableRng};
 use reclaimer_breaker::{Breaker, Event, InvalidSettings, State};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::LeaseToken;
-use reclaimer_domain::name::WorkerId;
+use reclaimer_domain::name::{QueueName, WorkerId};
 use reclaimer_domain::ports::Clock;
 use reclaimer_domain::time::after;
 use reclaimer_provisioning::Provisioning;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{Link, Reconnect, Transport};
 use crate::dialect::Dialect;
+use crate::offers::Offers;
 use crate::roster::{Roster, SessionView};
 use crate::session::{AREA, Context, Settings};
 use crate::watch::PeerWatch;
@@ -62,12 +63,14 @@ pub struct Handle {
     roster: Arc<Roster>,
     provisioning: Provisioning,
     clock: Arc<dyn Clock>,
-    /// Jobs that wait for a worker to be started on, in their order.
-    pending: Arc<Mutex<BTreeSet<JobId>>>,
+    offers: Arc<Offers>,
 }
 
-/// The most jobs that wait to be started; more wait like any other job.
-const MOST_PENDING: usize = 10_000;
+/// At most so many leases of lost workers are remembered.
+const MOST_ORPHANS: usize = 10_000;
+
+/// Between two attempts to read which jobs waited to be started before us.
+const READ_AGAIN: Duration = Duration::from_secs(5);
 
 /// One link while it runs.
 #[derive(Debug)]
@@ -162,6 +165,7 @@ impl Links {
     ) -> Result<(Self, Handle), InvalidSettings> {
         let Deps { provisioning, roster, watch, clock, mut rng, lease, grace, shutdown_grace } = deps;
         let mut running = Vec::with_capacity(links.len());
+        let offers: Arc<Offers> = Arc::default();
         let names: Arc<[String]> = links.iter().map(|link| link.name.clone()).collect();
         for link in links {
             let turned = Arc::new(Notify::new());
@@ -193,6 +197,7 @@ impl Links {
                 provisioning: provisioning.clone(),
                 clock: Arc::clone(&clock),
                 roster: Arc::clone(&roster),
+                offers: Arc::clone(&offers),
                 grace,
                 shutdown_grace,
                 send_refresh_token: link.send_refresh_token,
@@ -214,7 +219,7 @@ impl Links {
             running.push((line, link.transport, StdRng::seed_from_u64(rng.random())));
         }
         let lines = Arc::new(running.iter().map(|(line, _, _)| Arc::clone(line)).collect());
-        let handle = Handle { lines, roster, provisioning, clock, pending: Arc::default() };
+        let handle = Handle { lines, roster, provisioning, clock, offers };
         Ok((Self { running, handle: handle.clone(), shutdown }, handle))
     }
 
@@ -222,13 +227,11 @@ impl Links {
     pub async fn run(self) {
         let Self { running, handle, shutdown } = self;
         let mut tasks = JoinSet::new();
+        tasks.spawn(hand_out_offers(handle, shutdown.clone()));
         for (line, transport, rng) in running {
-            let handle = handle.clone();
             match transport {
-                Transport::Dial(path) => tasks.spawn(dial::run(line, path, rng, handle, shutdown.clone())),
-                Transport::Listen(listener) => {
-                    tasks.spawn(listen::run(line, listener, handle, shutdown.clone()))
-                }
+                Transport::Dial(path) => tasks.spawn(dial::run(line, path, rng, shutdown.clone())),
+                Transport::Listen(listener) => tasks.spawn(listen::run(line, listener, shutdown.clone())),
             };
         }
         while let Some(ended) = tasks.join_next().await {
@@ -287,7 +290,7 @@ impl Line {
     pub(crate) fn adopt_orphans(&self, leases: Vec<LeaseToken>) {
         let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
         orphans.extend(leases);
-        let surplus = orphans.len().saturating_sub(MOST_PENDING);
+        let surplus = orphans.len().saturating_sub(MOST_ORPHANS);
         orphans.drain(..surplus);
     }
 
@@ -366,44 +369,73 @@ impl Handle {
         Ok(())
     }
 
-    /// Offers a job to a worker that can be told to start one. Where there is none, the job stays queued, its `progress`
-    /// says so, and it is offered again when one connects; meanwhile anybody may take it.
+    /// Has a job started on a worker that can be told to start one. Where none has room for it, the job stays queued, its
+    /// `progress` says so, and it is offered when one has; meanwhile anybody may take it.
     ///
     /// # Cancel safety
-    /// Dropping the future may leave the note in `progress` out; the job waits like any other.
-    pub async fn offer(&self, job: JobId) {
-        if self.lines.is_empty() || self.roster.offer(&job, &self.starting_links()) {
+    /// Dropping the future may leave the note in `progress` out; the job is offered all the same.
+    pub async fn offer(&self, job: JobId, queue: QueueName) {
+        if self.lines.is_empty() {
+            return;
+        }
+        self.offers.put(job.clone(), queue);
+        self.hand_out();
+        if !self.offers.is_waiting(&job) {
             return;
         }
         match self.provisioning.note_pending_start(job.clone()).await {
-            Ok(true) => {
-                let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-                if pending.len() < MOST_PENDING {
-                    pending.insert(job);
-                }
-            }
-            Ok(false) => {}
+            Ok(true) => {}
+            Ok(false) => self.offers.remove(&job),
             Err(error) => {
                 warn!(area = AREA, job_id = %job, %error, "that a job waits to be started could not be noted");
             }
         }
     }
 
-    /// Links over which a worker can be told to start a job.
-    fn starting_links(&self) -> Vec<String> {
-        let starts = |line: &&Arc<Line>| matches!(line.context.dialect, Dialect::Envelope(_));
+    /// Offers what waits to whoever has room; answers when one that rests may be offered again.
+    fn hand_out(&self) -> Option<Instant> {
+        self.offers.round(|ticket, queue| self.roster.offer(ticket, &self.starting_links(queue)))
+    }
+
+    /// Links over which a worker can be told to start a job of this queue.
+    fn starting_links(&self, queue: &QueueName) -> Vec<String> {
+        let starts = |line: &&Arc<Line>| {
+            let own = line.context.settings.queue.as_ref();
+            matches!(line.context.dialect, Dialect::Envelope(_)) && own.is_none_or(|own| own == queue)
+        };
         self.lines.iter().filter(starts).map(|line| line.name.clone()).collect()
     }
 
-    /// A worker is there: what waited for one is offered.
-    pub(crate) fn offer_pending(&self) {
-        let links = self.starting_links();
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(job) = pending.pop_first() {
-            if !self.roster.offer(&job, &links) {
-                pending.insert(job);
-                return;
+    /// Puts the jobs on the list that waited to be started when the last server ended; false when they cannot be read.
+    async fn remember_offers(&self) -> bool {
+        match self.provisioning.pending_starts().await {
+            Ok(waiting) => {
+                waiting.into_iter().for_each(|(job, queue)| self.offers.put(job, queue));
+                true
             }
+            Err(error) => {
+                warn!(area = AREA, %error, "which jobs waited to be started cannot be read yet");
+                false
+            }
+        }
+    }
+}
+
+/// Hands out offers, whenever somebody may have room, until the end.
+async fn hand_out_offers(handle: Handle, shutdown: CancellationToken) {
+    if handle.lines.is_empty() {
+        return;
+    }
+    let mut remembered = false;
+    while !shutdown.is_cancelled() {
+        if !remembered {
+            remembered = handle.remember_offers().await;
+        }
+        let rests = handle.hand_out();
+        let again = (!remembered).then(|| Instant::now() + READ_AGAIN);
+        tokio::select! {
+            () = handle.offers.changed([rests, again].into_iter().flatten().min()) => {}
+            () = shutdown.cancelled() => {}
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::connection;
-use crate::links::{Handle, Line};
+use crate::links::Line;
 use crate::session::AREA;
 
 /// At most so many connections of one link at once; further ones wait to be accepted.
@@ -20,12 +20,7 @@ const CONNECTIONS: usize = 1_024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts the connections of one link.
-pub(crate) async fn run(
-    line: Arc<Line>,
-    listener: UnixListener,
-    handle: Handle,
-    shutdown: CancellationToken,
-) {
+pub(crate) async fn run(line: Arc<Line>, listener: UnixListener, shutdown: CancellationToken) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let mut sessions = JoinSet::new();
     loop {
@@ -64,9 +59,9 @@ pub(crate) async fn run(
             }
         }
         info!(area = AREA, link = line.name, "a worker connected");
-        let (line, handle) = (Arc::clone(&line), handle.clone());
+        let line = Arc::clone(&line);
         sessions.spawn(async move {
-            connection::run(&line, stream, move || handle.offer_pending()).await;
+            connection::run(&line, stream, || {}).await;
             drop(slot);
         });
     }

@@ -5,13 +5,13 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
-use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::LeaseToken;
 use reclaimer_domain::name::WorkerId;
 use reclaimer_domain::ports::{Arrival, StoreListener, TakenLease};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
+use crate::offers::Ticket;
 use crate::session::Command;
 
 /// At most so many commands wait for one session.
@@ -40,6 +40,8 @@ struct Session {
     view: SessionView,
     /// Whether it is about to end.
     leaves: bool,
+    /// How many offers are on their way to it, or not yet seen in `view`.
+    offered: usize,
 }
 
 impl Session {
@@ -69,6 +71,8 @@ pub struct SessionView {
     pub heard_at: DateTime<Utc>,
     /// How many jobs it holds.
     pub held: usize,
+    /// How many more can be started on it.
+    pub room: usize,
     /// What it last said of itself.
     pub status: Option<Value>,
     /// How many messages were heard.
@@ -89,7 +93,7 @@ impl Roster {
         let mut inner = self.inner();
         let number = inner.next;
         inner.next += 1;
-        inner.sessions.insert(number, Session { commands, view, leaves: false });
+        inner.sessions.insert(number, Session { commands, view, leaves: false, offered: 0 });
         (Seat { roster: Arc::clone(self), number }, receiver)
     }
 
@@ -169,21 +173,26 @@ impl Roster {
         }
     }
 
-    /// Offers a job to whoever holds the fewest of those who can be told to start one; false when there is nobody.
-    pub(crate) fn offer(&self, job: &JobId, links: &[String]) -> bool {
-        let inner = self.inner();
-        let mut able: Vec<&Session> = inner
+    /// Offers a job to whoever holds the fewest of those who have room for it; gives it back when there is nobody.
+    pub(crate) fn offer(&self, ticket: Ticket, links: &[String]) -> Result<(), Ticket> {
+        let mut inner = self.inner();
+        let able = inner
             .sessions
-            .values()
+            .values_mut()
             .filter(|session| {
                 session.view.proven
                     && !session.view.paused
                     && !session.leaves
+                    && session.view.room > session.offered
                     && links.contains(&session.view.link)
             })
-            .collect();
-        able.sort_by_key(|session| session.view.held);
-        able.into_iter().any(|session| session.commands.try_send(Command::Offer(job.clone())).is_ok())
+            .min_by_key(|session| session.view.held + session.offered);
+        let Some(session) = able else { return Err(ticket) };
+        // One that takes no more commands is about to end; the offer comes back, and finds somebody else.
+        if session.commands.try_send(Command::Offer(ticket)).is_ok() {
+            session.offered += 1;
+        }
+        Ok(())
     }
 }
 
@@ -215,6 +224,13 @@ impl Seat {
     pub(crate) fn leave(&self) {
         if let Some(session) = self.roster.inner().sessions.get_mut(&self.number) {
             session.leaves = true;
+        }
+    }
+
+    /// An offer has come to an end, one way or another.
+    pub(crate) fn offer_ended(&self) {
+        if let Some(session) = self.roster.inner().sessions.get_mut(&self.number) {
+            session.offered = session.offered.saturating_sub(1);
         }
     }
 
@@ -281,8 +297,11 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reclaimer_domain::name::QueueName;
     use reclaimer_domain::ports::Taken;
     use reclaimer_testkit::noon;
+
+    use crate::offers::Offers;
 
     fn view(worker: &str) -> SessionView {
         SessionView {
@@ -295,6 +314,7 @@ mod tests {
             connected_at: noon(),
             heard_at: noon(),
             held: 0,
+            room: 1,
             status: None,
             messages: 0,
             ignored: 0,
@@ -367,18 +387,36 @@ mod tests {
         gone.await;
     }
 
-    #[test]
-    fn a_job_is_offered_to_who_holds_the_fewest_and_is_of_use() {
+    #[tokio::test]
+    async fn a_job_is_offered_to_who_holds_the_fewest_and_has_room() {
         let roster = Arc::new(Roster::default());
-        let job: JobId = "J".parse().unwrap();
+        let offers = Arc::new(Offers::default());
+        for name in ["a", "b", "c", "d"] {
+            offers.put(name.parse().unwrap(), QueueName::default());
+        }
         let (_busy, mut busy) = roster.enter(SessionView { held: 2, ..view("busy") });
         let (_mute, mut mute) = roster.enter(SessionView { proven: false, ..view("mute") });
-        let (_idle, mut idle) = roster.enter(view("idle"));
-        assert!(roster.offer(&job, &["l".into()]));
-        assert!(idle.try_recv().is_ok() && busy.try_recv().is_err() && mute.try_recv().is_err());
-        assert!(!roster.offer(&job, &["other".into()]));
-        _idle.leave();
-        assert!(roster.offer(&job, &["l".into()]));
-        assert!(busy.try_recv().is_ok(), "who is about to leave gets none");
+        let (_full, mut full) = roster.enter(SessionView { room: 0, ..view("full") });
+        let (idle_seat, mut idle) = roster.enter(view("idle"));
+        let to = |link: &str| {
+            let mut found = Vec::new();
+            offers.round(|ticket, _| {
+                // One at a time.
+                let offered =
+                    if found.is_empty() { roster.offer(ticket, &[link.to_owned()]) } else { Err(ticket) };
+                found.push(offered.is_ok());
+                offered
+            });
+            found.remove(0)
+        };
+        assert!(!to("other"));
+        assert!(to("l"));
+        assert!(idle.try_recv().is_ok() && busy.try_recv().is_err());
+        assert!(to("l"), "who has been offered as many as it has room for is not asked again");
+        assert!(busy.try_recv().is_ok() && idle.try_recv().is_err());
+        assert!(!to("l") && mute.try_recv().is_err() && full.try_recv().is_err());
+        idle_seat.offer_ended();
+        idle_seat.leave();
+        assert!(!to("l"), "who is about to leave gets none");
     }
 }

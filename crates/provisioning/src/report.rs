@@ -8,7 +8,7 @@ use reclaimer_domain::history::Actor;
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::report::{Outcome, Report, Retryable};
 use reclaimer_domain::job::{Job, Lease, LeaseToken, SpawnIntent};
-use reclaimer_domain::name::WorkerId;
+use reclaimer_domain::name::{QueueName, WorkerId};
 use reclaimer_domain::ports::{
     AcceptLate, Applied, Evidence, Hold, JobRead, Release, Released, Renew, Renewed, ReportAnswer,
     ReportOrder, StoreError,
@@ -17,6 +17,9 @@ use reclaimer_domain::time::after;
 use tracing::{debug, warn};
 
 use crate::service::Provisioning;
+
+/// At most so many jobs are read that wait to be started; more wait like any other job.
+const MOST_STARTS: u32 = 10_000;
 
 impl Provisioning {
     /// Applies one report; areas it found get the jobs that their kind asks for. A discovery that failed can be tried
@@ -152,6 +155,14 @@ impl Provisioning {
     /// When the store cannot.
     pub async fn note_pending_start(&self, job: JobId) -> Result<bool, StoreError> {
         self.inner.jobs.note_pending_start(job, self.inner.now()).await
+    }
+
+    /// Queued jobs that wait to be started, with their queues: what [`Self::note_pending_start`] noted.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn pending_starts(&self) -> Result<Vec<(JobId, QueueName)>, StoreError> {
+        self.inner.jobs.pending_starts(MOST_STARTS).await
     }
 
     /// Adds to a job's history what is known of its attempt; false when there is no such job.

@@ -6,6 +6,7 @@ use std::fmt;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reclaimer_domain::id::JobId;
+use reclaimer_domain::name::QueueName;
 use reclaimer_domain::time::{millis, millis_option};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -36,7 +37,7 @@ pub trait Fleet: Send + Sync + fmt::Debug {
     fn order(&self, link: &str, order: BreakerOrder) -> Result<(), FleetError>;
 
     /// Offers a job to a worker that can be told to start one.
-    async fn offer(&self, job: JobId);
+    async fn offer(&self, job: JobId, queue: QueueName);
 }
 
 /// What can be ordered of a breaker.
@@ -222,5 +223,5 @@ impl Fleet for NoFleet {
         Err(FleetError::UnknownLink(link.to_owned()))
     }
 
-    async fn offer(&self, _: JobId) {}
+    async fn offer(&self, _: JobId, _: QueueName) {}
 }

@@ -347,6 +347,81 @@ async fn a_discovery_is_offered_or_waits_for_a_worker_and_says_so() -> Result<()
     Ok(())
 }
 
+/// Starts discovery for so many accounts; answers the jobs.
+async fn discoveries(server: &Server, count: usize) -> Result<Vec<String>> {
+    let mut jobs = Vec::new();
+    for number in 0..count {
+        let account = json!({ "userId": "u", "providerId": "g", "accessToken": "t" });
+        let path = format!("/api/admin/accounts/acc-{number}");
+        server.admin(Method::PUT, &path, Some(account)).await?;
+        let order = json!({ "accountId": format!("acc-{number}") });
+        let answer = server.admin(Method::POST, "/api/jobs/discovery", Some(order)).await?.expect(201);
+        jobs.push(answer["job"]["id"].as_str().context("no id")?.to_owned());
+    }
+    Ok(jobs)
+}
+
+#[tokio::test]
+async fn jobs_that_wait_to_be_started_outlive_the_server() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::with(DIAL)).await?;
+    let jobs = discoveries(&server, 1).await?;
+    server.crash().await?;
+    let _server = Server::start(folder.path(), &Setup::with(DIAL)).await?;
+    let listener = UnixListener::bind(folder.path().join("crawler.sock"))?;
+    let mut peer = Peer::accept(&listener).await?;
+    peer.say("heartbeat", "heartbeat", json!({ "timestamp": 1 })).await?;
+    assert_eq!(peer.hear("START_JOB").await?["payload"]["jobId"], json!(jobs[0]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_is_started_on_as_many_jobs_as_it_can_run_and_on_the_rest_as_it_finishes() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::with(DIAL)).await?;
+    let mut waiting = discoveries(&server, 5).await?;
+    let listener = UnixListener::bind(folder.path().join("crawler.sock"))?;
+    let mut peer = Peer::accept(&listener).await?;
+    peer.say("message", "registered", json!({ "workerId": "w", "protocol": 2, "capacity": 2 })).await?;
+    let mut held = Vec::new();
+    while !waiting.is_empty() {
+        let start = peer.hear("START_JOB").await?["payload"].clone();
+        let id = start["jobId"].as_str().context("no id")?.to_owned();
+        waiting.retain(|job| *job != id);
+        held.push(start);
+        let fleet = fleet(&server).await?;
+        let running = fleet["workers"][0]["leases"].as_u64().unwrap_or_default();
+        assert!(running <= 2, "{fleet}");
+        if held.len() == 2 {
+            let job = held.remove(0);
+            let done =
+                json!({ "jobId": job["jobId"], "lease": job["lease"]["token"], "status": "completed" });
+            peer.say("message", "jobUpdate", done).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_a_paused_worker_is_started_when_it_goes_on() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::with(DIAL)).await?;
+    let listener = UnixListener::bind(folder.path().join("crawler.sock"))?;
+    let mut peer = Peer::accept(&listener).await?;
+    peer.say("message", "registered", json!({ "workerId": "w", "protocol": 2 })).await?;
+    until("the worker to be known", async || {
+        let answer = server.admin(Method::POST, "/api/admin/workers/w/pause", None).await?;
+        Ok((answer.status == 200).then_some(()))
+    })
+    .await?;
+    let jobs = discoveries(&server, 1).await?;
+    let job = server.job(&jobs[0]).await?;
+    assert_eq!((&job["status"], &job["progress"]["pendingStart"]), (&json!("queued"), &json!(true)), "{job}");
+    server.admin(Method::POST, "/api/admin/workers/w/resume", None).await?.expect(200);
+    assert_eq!(peer.hear("START_JOB").await?["payload"]["jobId"], json!(jobs[0]));
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_circuit_opens_at_5_probes_and_reconnects_afterwards() -> Result<()> {
     let folder = tempfile::tempdir()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::name::WorkerId;
+use reclaimer_domain::name::{QueueName, WorkerId};
 use reclaimer_domain::ports::Clock;
 use reclaimer_domain::time::after;
 use reclaimer_messaging as messaging;
@@ -140,8 +140,8 @@ impl reclaimer_server::fleet::Fleet for Fleet {
         })
     }
 
-    async fn offer(&self, job: JobId) {
-        self.links.offer(job).await;
+    async fn offer(&self, job: JobId, queue: QueueName) {
+        self.links.offer(job, queue).await;
     }
 }
 

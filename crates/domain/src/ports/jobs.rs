@@ -69,6 +69,9 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
     /// Notes in `progress` that a queued job was to be started and its worker was away; false when it is not queued.
     async fn note_pending_start(&self, job: JobId, now: DateTime<Utc>) -> Result<bool, StoreError>;
 
+    /// Queued jobs that wait to be started, in the order of their ids, up to `limit`.
+    async fn pending_starts(&self, limit: u32) -> Result<Vec<(JobId, QueueName)>, StoreError>;
+
     /// Adds to a job's history what is known of its attempt; false when there is no such job.
     async fn testify(&self, evidence: Evidence) -> Result<bool, StoreError>;
 

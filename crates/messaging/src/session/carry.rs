@@ -16,6 +16,7 @@ use super::core::holds_none;
 use super::effect::{Closed, Done, Effect};
 use super::run::{AREA, Context, Session};
 use crate::message::{Fresh, Outbound, RefreshRequest};
+use crate::offers::Ticket;
 
 /// Whoever asks for credentials is answered within this time; the flat dialect's crawlers wait 15 seconds.
 const REFRESH_WITHIN: Duration = Duration::from_secs(12);
@@ -32,11 +33,23 @@ impl Session {
                     let outcome = context.provisioning.open(want, &context.shutdown).await;
                     Done::Claimed { request_id, limit, outcome }
                 })),
-                Effect::Take(job) => {
+                Effect::Take(ticket) => {
                     let worker = self.core.worker().clone();
-                    self.claims.push(Box::pin(async move {
-                        Done::Took(context.provisioning.take(job, worker).await.map(|job| job.map(Box::new)))
+                    self.others.push(Box::pin(async move {
+                        match context.provisioning.take(ticket.job().clone(), worker).await {
+                            Ok(Some(job)) => return Done::Took { job: Box::new(job), ticket },
+                            // Somebody else has it, or it is no more to be started.
+                            Ok(None) => ticket.settle(),
+                            Err(error) => {
+                                let job_id = ticket.job();
+                                warn!(area = AREA, link = context.link, %job_id, %error, "a job could not be started yet");
+                            }
+                        }
+                        Done::NotTaken
                     }));
+                }
+                Effect::Started { lease, ticket } => {
+                    self.started.insert(lease, ticket);
                 }
                 // What they got is handed back.
                 Effect::StopClaiming => self.claims.clear(),
@@ -123,9 +136,12 @@ impl Session {
         }));
     }
 
+    /// Gives leases back. Jobs among them that were to be started are offered again, once they are queued.
     pub(super) fn release(&mut self, leases: Vec<LeaseToken>, reason: String) {
         let context = Arc::clone(&self.context);
+        let offers: Vec<Ticket> = leases.iter().filter_map(|lease| self.started.remove(lease)).collect();
         self.others.push(Box::pin(async move {
+            let _offers = offers;
             if let Err(error) = context.provisioning.release(leases, Some(reason), Duration::ZERO).await {
                 warn!(area = AREA, link = context.link, %error, "leases could not be given back; they end by themselves");
             }

@@ -82,6 +82,8 @@ pub(crate) struct Core {
     held: HashMap<LeaseToken, Held>,
     /// What it held last.
     ended: VecDeque<Ended>,
+    /// How many jobs are being leased to be started.
+    taking: usize,
     /// How often jobs were asked for.
     requests: u64,
     /// How many jobs were asked for and not yet answered, and by how many requests.
@@ -122,6 +124,7 @@ impl Core {
             leaving: false,
             held: HashMap::new(),
             ended: VecDeque::new(),
+            taking: 0,
             requests: 0,
             asking: 0,
             unanswered: 0,
@@ -259,7 +262,11 @@ impl Core {
     pub(crate) fn done(&mut self, done: Done) -> Vec<Effect> {
         match done {
             Done::Claimed { request_id, limit, outcome } => self.claimed(request_id, limit, outcome),
-            Done::Took(outcome) => self.took(outcome),
+            Done::Took { job, ticket } => self.took(job, ticket),
+            Done::NotTaken => {
+                self.taking = self.taking.saturating_sub(1);
+                Vec::new()
+            }
             Done::Nothing => Vec::new(),
             Done::Refused { subject, code, message } => self.receipt(subject, Err((code, message))),
             Done::Reported { subject, held, outcome } => self.reported(subject, held, outcome),
@@ -291,9 +298,12 @@ impl Core {
                 Some(_) => Outbound::Shutdown { reason },
                 None => Outbound::Pause,
             }),
-            // It stays queued, for whoever takes it.
-            Command::Offer(_) if self.paused || self.leaving || self.is_full() => Vec::new(),
-            Command::Offer(job) => vec![Effect::Take(job)],
+            // It waits on, for whoever has room.
+            Command::Offer(_) if self.room() == 0 => Vec::new(),
+            Command::Offer(ticket) => {
+                self.taking += 1;
+                vec![Effect::Take(ticket)]
+            }
             // Some may have been reported on here already.
             Command::Inherit(leases) => vec![Effect::TakeOver(leases)],
             Command::Taken { job, token, why } => self.taken(job, token, why),

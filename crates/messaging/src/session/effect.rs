@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::message::{Fresh, Outbound, RefreshRequest};
+use crate::offers::Ticket;
 
 /// What a session wants done.
 #[derive(Debug)]
@@ -24,8 +25,15 @@ pub(crate) enum Effect {
         /// What is wanted.
         want: Want,
     },
-    /// Lease one very job; answered by [`Done::Took`].
-    Take(JobId),
+    /// Lease the job of an offer; answered by [`Done::Took`].
+    Take(Ticket),
+    /// A job was leased to be started: its offer is settled once that has reached the worker.
+    Started {
+        /// Its lease.
+        lease: LeaseToken,
+        /// Its offer.
+        ticket: Ticket,
+    },
     /// Give up every [`Effect::Claim`] and [`Effect::Take`] that is not answered; none will be.
     StopClaiming,
     /// Apply a report; answered by [`Done::Reported`], in the order of the reports.
@@ -97,7 +105,13 @@ pub(crate) enum Done {
         limit: u32,
         outcome: Result<Vec<JobOnTheWire>, StoreError>,
     },
-    Took(Result<Option<Box<JobOnTheWire>>, StoreError>),
+    /// The job of an offer was not to be had.
+    NotTaken,
+    /// The job of an offer was leased.
+    Took {
+        job: Box<JobOnTheWire>,
+        ticket: Ticket,
+    },
     Reported {
         subject: Subject,
         held: Option<LeaseToken>,
@@ -162,7 +176,7 @@ pub(crate) enum Command {
         reason: String,
     },
     /// Start this job, if it still waits.
-    Offer(JobId),
+    Offer(Ticket),
     /// These leases of another connection of the same process are this one's now.
     Inherit(Vec<LeaseToken>),
     /// A lease was taken from its holder.

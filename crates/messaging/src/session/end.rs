@@ -40,6 +40,7 @@ impl Session {
     /// Ends: what was said is carried out, what was not written goes back, and what is held lives on for a while.
     pub(super) async fn end(mut self, why: Closed, writing: Writing, written: Option<Written>) -> Ended {
         self.seat.leave();
+        self.core.ends();
         // Requests for jobs that are given up hand back what they get, and nobody is there for credentials.
         self.claims.clear();
         self.refreshes.clear();
@@ -63,9 +64,11 @@ impl Session {
             self.release(written.unsent, "the connection ended before it was handed over".to_owned());
         }
         while let Some(done) = self.others.next().await {
-            let _ = self.core.done(done);
+            // What there is to say reaches nobody any more, and goes back; there is nothing to end for.
+            let _ = self.done(done);
         }
         self.show(Show::AtOnce);
+        self.started.drain().for_each(|(_, ticket)| ticket.settle());
         let orphans = self.seat.hand_over(self.core.held().map(|(token, _)| token.clone()).collect());
         let (link, worker_id, count) = (&self.context.link, self.core.worker(), orphans.len());
         match &why {

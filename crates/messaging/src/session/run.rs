@@ -1,5 +1,6 @@
 //! Carrying a session out on a real connection.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use super::outbox::{Outbox, Written, outbox};
 use super::said::Said;
 use crate::dialect::Dialect;
 use crate::frame::{Decoder, Frame, Limits};
+use crate::offers::{Offers, Ticket};
 use crate::roster::{Roster, Seat};
 use crate::watch::PeerWatch;
 
@@ -47,6 +49,7 @@ pub(crate) struct Context {
     pub(crate) provisioning: Provisioning,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) roster: Arc<Roster>,
+    pub(crate) offers: Arc<Offers>,
     /// A session's leases live on for so long when it ends.
     pub(crate) grace: Duration,
     /// When the server ends, what waits is written for so long.
@@ -98,6 +101,7 @@ where
         claims: FuturesUnordered::new(),
         refreshes: FuturesUnordered::new(),
         others: FuturesUnordered::new(),
+        started: HashMap::new(),
         more: false,
         said: Said::new(Instant::now()),
         shown_at: Instant::now(),
@@ -131,8 +135,7 @@ where
             Some(done) = session.refreshes.next() => session.done(done),
             Some(done) = session.others.next() => session.done(done),
             Some(command) = commands.recv() => {
-                let effects = session.core.command(command);
-                session.carry_out(effects)
+                session.command(command)
             }
             () = sleep_until(session.shown_at + session.shown_every), if session.unshown => None,
             () = sleep_until(next_tick.unwrap_or_else(Instant::now)), if next_tick.is_some() => {
@@ -176,6 +179,8 @@ pub(super) struct Session {
     pub(super) refreshes: FuturesUnordered<Pending>,
     /// Everything else; carried out to its end.
     pub(super) others: FuturesUnordered<Pending>,
+    /// Offers that were taken, until what becomes of them is known.
+    pub(super) started: HashMap<LeaseToken, Ticket>,
     /// Whether more was read than was taken in.
     more: bool,
     /// What the log heard of it.
@@ -252,8 +257,20 @@ impl Session {
         self.carry_out(effects)
     }
 
-    fn done(&mut self, done: Done) -> Option<Closed> {
+    fn command(&mut self, command: Command) -> Option<Closed> {
+        let is_offer = matches!(command, Command::Offer(_));
+        let effects = self.core.command(command);
+        if is_offer && effects.is_empty() {
+            self.seat.offer_ended();
+        }
+        self.carry_out(effects)
+    }
+
+    pub(super) fn done(&mut self, done: Done) -> Option<Closed> {
         self.say_refused(&done, Instant::now());
+        if matches!(done, Done::Took { .. } | Done::NotTaken) {
+            self.seat.offer_ended();
+        }
         let effects = self.core.done(done);
         self.carry_out(effects)
     }
@@ -263,6 +280,9 @@ impl Session {
         let (gained, lost) = self.core.take_changes();
         let changed = !gained.is_empty() || !lost.is_empty();
         if changed {
+            for ticket in lost.iter().filter_map(|lease| self.started.remove(lease)) {
+                ticket.settle();
+            }
             self.seat.holds(gained, &lost);
         }
         let now = Instant::now();
@@ -287,6 +307,7 @@ impl Session {
             view.proven = core.is_proven();
             view.heard_at = heard_at;
             view.held = core.held().len();
+            view.room = core.room();
             if view.status.as_ref() != core.status() {
                 view.status = core.status().cloned();
             }
@@ -294,5 +315,8 @@ impl Session {
             view.messages = counters.messages;
             view.ignored = counters.foreign + counters.unknown + counters.unreadable + counters.rubbish;
         });
+        if core.room() > 0 {
+            self.context.offers.ring();
+        }
     }
 }

@@ -99,6 +99,10 @@ impl JobStore for SqliteStore {
         self.write("note a pending start", move |conn, _| leases::note_pending_start(conn, &job, now)).await
     }
 
+    async fn pending_starts(&self, limit: u32) -> Result<Vec<(JobId, QueueName)>, StoreError> {
+        self.read("look for jobs to start", move |conn| lists::pending_starts(conn, limit)).await
+    }
+
     async fn testify(&self, evidence: Evidence) -> Result<bool, StoreError> {
         self.write("keep evidence", move |conn, _| leases::testify(conn, evidence)).await
     }

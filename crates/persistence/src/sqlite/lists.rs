@@ -127,3 +127,18 @@ pub(super) fn exists(conn: &mut SqliteConnection, id: &JobId) -> QueryResult<boo
         prepared!("SELECT 1 FROM job WHERE id = ?", id.as_str()).rows::<(BigInt,)>().first(conn)?;
     Ok(found.is_some())
 }
+
+/// Queued jobs whose `progress` says that they wait to be started. The words are those that the domain writes.
+pub(super) fn pending_starts(
+    conn: &mut SqliteConnection,
+    limit: u32,
+) -> QueryResult<Vec<(JobId, QueueName)>> {
+    let rows: Vec<(String, String)> = prepared!(
+        "SELECT id, queue FROM job WHERE status = 'queued' AND instr(progress, '\"pendingStart\":true') > 0 \
+         ORDER BY id LIMIT ?",
+        limit
+    )
+    .rows::<(Text, Text)>()
+    .all(conn)?;
+    Ok(rows.into_iter().filter_map(|(id, queue)| Some((id.parse().ok()?, queue.parse().ok()?))).collect())
+}

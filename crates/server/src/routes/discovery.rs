@@ -75,7 +75,7 @@ pub(crate) async fn discover(
         DiscoveryAnswer::Refused(refused) => return Err(refused.into()),
     };
     if matches!(outcome, "created" | "reset") {
-        app.fleet.offer(job.id.clone()).await;
+        app.fleet.offer(job.id.clone(), job.queue.clone()).await;
     }
     Ok((status, axum::Json(DiscoveryShape { outcome, job: Box::new((*job).into()) })))
 }

@@ -107,6 +107,9 @@ pub async fn a_pending_start_is_noted_and_forgotten(rig: &dyn Rig) {
     assert!(store.note_pending_start(job.clone(), at(1)).await.unwrap());
     let found = store.read(&job).await;
     assert_eq!(found.progress["pendingStart"], true);
+    let other = store.add("other", order("Y")).await;
+    assert_eq!(store.pending_starts(9).await.unwrap(), [(job.clone(), found.queue.clone())], "not {other}");
+    store.administered(&other, AdminAction::Cancel, at(1)).await;
     assert_eq!(found.progress["lastStartAttempt"], "2026-01-05T12:00:01.000Z");
     assert_eq!(found.status, Status::Queued);
     store.take("w", "first", at(2)).await;

@@ -59,6 +59,10 @@ impl JobStore for MemoryStore {
         self.write(|data, _| Ok(leases::note_pending_start(data, &job, now))).await
     }
 
+    async fn pending_starts(&self, limit: u32) -> Result<Vec<(JobId, QueueName)>, StoreError> {
+        self.read(|data| leases::pending_starts(data, limit))
+    }
+
     async fn testify(&self, evidence: Evidence) -> Result<bool, StoreError> {
         self.write(|data, _| Ok(leases::testify(data, evidence))).await
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::{Lease, LeaseToken, Status};
-use reclaimer_domain::name::WorkerId;
+use reclaimer_domain::name::{QueueName, WorkerId};
 use reclaimer_domain::ports::{Evidence, Hold, Release, Released, Renew, Renewed};
 
 use super::data::Data;
@@ -125,4 +125,13 @@ fn change_leases(data: &mut Data, mut change: impl FnMut(&mut Row) -> Option<()>
         .collect();
     let changed = running.iter().filter_map(|id| change(data.row_mut(id)?));
     u32::try_from(changed.count()).unwrap_or(u32::MAX)
+}
+
+/// Queued jobs whose `progress` says that they wait to be started.
+pub(super) fn pending_starts(data: &Data, limit: u32) -> Vec<(JobId, QueueName)> {
+    let waits = |row: &&Row| {
+        row.status() == Some(Status::Queued) && row.job.progress.get("pendingStart") == Some(&true.into())
+    };
+    let waiting = data.rows().filter(waits).map(|row| (row.job.id.clone(), row.job.queue.clone()));
+    waiting.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect()
 }

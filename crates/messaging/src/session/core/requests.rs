@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reclaimer_domain::job::LeaseToken;
 use reclaimer_domain::ports::StoreError;
 use reclaimer_domain::wire::JobOnTheWire;
 use reclaimer_provisioning::Want;
@@ -9,12 +10,15 @@ use serde_json::Value;
 
 use super::Core;
 use crate::message::{BadRequest, JobRequest, JobsError, Outbound};
+use crate::offers::Ticket;
 use crate::session::effect::Effect;
 
 /// So many requests of one connection may wait for jobs.
 const MOST_WAITING: usize = 32;
 /// When to ask again where more do.
 const AGAIN: Duration = Duration::from_secs(1);
+/// On a worker that does not say how many jobs it can run, no more are started than it then holds so many.
+const UNSAID: usize = 10;
 
 impl Core {
     pub(super) fn job_request(&mut self, request: JobRequest) -> Effect {
@@ -66,20 +70,36 @@ impl Core {
         })]
     }
 
-    pub(super) fn took(&mut self, outcome: Result<Option<Box<JobOnTheWire>>, StoreError>) -> Vec<Effect> {
-        match outcome {
-            Ok(Some(job)) => {
-                self.hold(std::slice::from_ref(&*job));
-                vec![Effect::Send(Outbound::StartJob(job))]
-            }
-            Ok(None) | Err(_) => Vec::new(),
+    /// The job of an offer was leased. Meanwhile the worker may have been told to take no more.
+    pub(super) fn took(&mut self, job: Box<JobOnTheWire>, ticket: Ticket) -> Vec<Effect> {
+        self.taking = self.taking.saturating_sub(1);
+        let Some(lease) = job.lease.as_ref().and_then(|lease| lease.token.parse::<LeaseToken>().ok()) else {
+            return Vec::new();
+        };
+        let mut effects = vec![Effect::Started { lease: lease.clone(), ticket }];
+        if self.paused || self.leaving {
+            let reason = "its worker takes no more jobs".to_owned();
+            effects.push(Effect::Release { leases: vec![lease], reason });
+        } else {
+            self.hold(std::slice::from_ref(&*job));
+            effects.push(Effect::Send(Outbound::StartJob(job)));
         }
+        effects
     }
 
-    /// Whether the worker holds as many jobs as it can run.
-    pub(super) fn is_full(&self) -> bool {
+    /// How many more jobs can be started on the worker.
+    pub(crate) fn room(&self) -> usize {
+        if self.paused || self.leaving {
+            return 0;
+        }
         let capacity = self.registration.as_ref().and_then(|registration| registration.capacity);
-        capacity.is_some_and(|capacity| self.held.len() >= usize::try_from(capacity).unwrap_or(usize::MAX))
+        let capacity = capacity.map_or(UNSAID, |capacity| usize::try_from(capacity).unwrap_or(usize::MAX));
+        capacity.saturating_sub(self.held.len() + self.taking)
+    }
+
+    /// The connection is about to end: nothing is started over it any more.
+    pub(crate) fn ends(&mut self) {
+        self.leaving = true;
     }
 
     /// Forgets the requests for jobs that wait; answers how many they are.

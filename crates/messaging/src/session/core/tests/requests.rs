@@ -1,4 +1,8 @@
+use reclaimer_domain::id::JobId;
+use reclaimer_domain::name::QueueName;
+
 use super::*;
+use crate::offers::Offers;
 
 #[test]
 fn a_request_is_a_claim_by_the_worker() {
@@ -72,8 +76,7 @@ fn who_is_asked_to_finish_keeps_what_it_holds_and_gets_no_more() {
         panic!("{effects:?}")
     };
     assert_eq!(reason, "a new version");
-    assert!(rig.core.command(Command::Offer("K".parse().unwrap())).is_empty());
-    assert_eq!(rig.held(), ["1"]);
+    assert_eq!((rig.core.room(), rig.held()), (0, vec!["1"]));
     let mut older = Rig::new();
     assert!(matches!(
         &older.core.command(finish())[..],
@@ -82,20 +85,41 @@ fn who_is_asked_to_finish_keeps_what_it_holds_and_gets_no_more() {
 }
 
 #[test]
-fn a_job_that_was_offered_is_started_if_it_still_waits() {
+fn a_job_that_was_offered_is_started_if_there_is_room_for_it() {
+    let offers = Arc::new(Offers::default());
+    let ticket = |name: &str| {
+        let (job, mut found) = (name.parse::<JobId>().unwrap(), None);
+        offers.put(job, QueueName::default());
+        offers.round(|ticket, _| {
+            found = Some(ticket);
+            Ok(())
+        });
+        found.unwrap()
+    };
     let mut rig = Rig::new();
-    assert!(matches!(&rig.core.command(Command::Offer("J".parse().unwrap()))[..], [Effect::Take(_)]));
-    assert!(matches!(
-        sent(&rig.core.done(Done::Took(Ok(Some(Box::new(handed_out("J", "1"))))))),
-        Outbound::StartJob(_)
-    ));
+    let room = rig.core.room();
+    let effects = rig.core.command(Command::Offer(ticket("J")));
+    assert_eq!(rig.core.room(), room - 1, "it takes up room already");
+    let Some(Effect::Take(taken)) = effects.into_iter().next() else { panic!("it has room") };
+    let effects = rig.core.done(Done::Took { job: Box::new(handed_out("J", "1")), ticket: taken });
+    assert!(matches!(&effects[..], [Effect::Started { .. }, Effect::Send(Outbound::StartJob(_))]));
     assert_eq!(rig.held(), ["1"]);
-    assert!(rig.core.done(Done::Took(Ok(None))).is_empty());
 
     // One who has no room for it leaves it to others.
-    let registration = Registration { capacity: Some(1), ..Registration::default() };
-    rig.hear(Inbound::Registered(registration));
-    assert!(rig.core.command(Command::Offer("K".parse().unwrap())).is_empty());
+    rig.hear(Inbound::Registered(Registration { capacity: Some(2), ..Registration::default() }));
+    let effects = rig.core.command(Command::Offer(ticket("K")));
+    let Some(Effect::Take(taken)) = effects.into_iter().next() else { panic!("it has room for one more") };
+    rig.core.command(Command::Pause);
+    let effects = rig.core.done(Done::Took { job: Box::new(handed_out("K", "2")), ticket: taken });
+    assert!(
+        matches!(&effects[..], [Effect::Started { .. }, Effect::Release { .. }]),
+        "it was paused meanwhile"
+    );
+    assert!(rig.core.command(Command::Offer(ticket("L"))).is_empty());
+    assert!(offers.is_waiting(&"L".parse().unwrap()));
+    rig.core.command(Command::Resume);
+    rig.holds("M", "3");
+    assert!(rig.core.command(Command::Offer(ticket("N"))).is_empty(), "it is full");
 }
 
 #[test]
