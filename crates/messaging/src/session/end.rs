@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::stream::StreamExt;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -23,11 +23,11 @@ pub(super) struct Writing {
 }
 
 impl Writing {
-    /// Waits for the rest to be written, for so long.
-    async fn finish(mut self, patience: Duration) -> Written {
+    /// Waits for the rest to be written, until then.
+    async fn finish(mut self, until: Instant) -> Written {
         let ended = tokio::select! {
             ended = &mut self.task => ended,
-            () = sleep(patience) => {
+            () = sleep_until(until) => {
                 self.stop.cancel();
                 self.task.await
             }
@@ -44,21 +44,22 @@ impl Session {
         // Requests for jobs that are given up hand back what they get, and nobody is there for credentials.
         self.claims.clear();
         self.refreshes.clear();
-        let (outbox, _closed) = outbox();
-        drop(std::mem::replace(&mut self.outbox, outbox));
         let patience = match why {
             Closed::ServerEnds => self.context.shutdown_grace,
             // It does not read.
             Closed::Silent | Closed::Stalled | Closed::Broken(_) => Duration::ZERO,
             _ => LAST_WORDS,
         };
-        let writing = async {
-            match written {
-                Some(written) => written,
-                None => writing.finish(patience).await,
-            }
+        let until = Instant::now() + patience;
+        // Before our side is closed, by which the peer may tell that what it said was heard. What waits to be written is
+        // written meanwhile.
+        self.settle_reports().await;
+        let (outbox, _closed) = outbox();
+        drop(std::mem::replace(&mut self.outbox, outbox));
+        let written = match written {
+            Some(written) => written,
+            None => writing.finish(until).await,
         };
-        let (written, ()) = tokio::join!(writing, self.settle_reports());
         if !written.unsent.is_empty() {
             self.core.forget(&written.unsent);
             self.release(written.unsent, "the connection ended before it was handed over".to_owned());
