@@ -30,7 +30,7 @@ pub(crate) async fn run(line: Arc<Line>, path: PathBuf, mut rng: StdRng, shutdow
                 let pause = line.reconnect.delay(attempt, &mut rng);
                 let retry_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
                 warn!(area = AREA, link = line.name, attempt, retry_in_ms, %error, "the worker cannot be reached");
-                line.failed(&error, pause);
+                line.away(&error, true, pause);
                 pause
             }
             Ok(stream) => {
@@ -40,7 +40,7 @@ pub(crate) async fn run(line: Arc<Line>, path: PathBuf, mut rng: StdRng, shutdow
                     attempt = 0;
                 }
                 let pause = line.reconnect.delay(attempt, &mut rng);
-                line.failed(&ended.why.to_string(), pause);
+                line.away(&ended.why.to_string(), !ended.proven, pause);
                 line.adopt_orphans(ended.orphans);
                 pause
             }
@@ -49,7 +49,7 @@ pub(crate) async fn run(line: Arc<Line>, path: PathBuf, mut rng: StdRng, shutdow
         tokio::select! {
             () = sleep(pause) => {}
             // A person may have reset the circuit: then there is no reason to wait.
-            () = line.turned.notified() => {}
+            () = line.ordered.notified() => {}
             () = shutdown.cancelled() => return,
         }
     }
@@ -67,7 +67,7 @@ async fn permit(line: &Line, breaker: &Breaker, shutdown: &CancellationToken) ->
         let pause = retry_after.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN).max(Duration::from_millis(1));
         tokio::select! {
             () = sleep(pause) => {}
-            () = line.turned.notified() => {}
+            () = line.ordered.notified() => {}
             () = shutdown.cancelled() => return None,
         }
     }

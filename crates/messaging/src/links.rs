@@ -82,8 +82,8 @@ pub(crate) struct Line {
     pub(crate) context: Arc<Context>,
     pub(crate) watch: Arc<dyn PeerWatch>,
     pub(crate) breaker: Option<Breaker>,
-    /// Rings when the breaker goes from one state to another.
-    pub(crate) turned: Arc<Notify>,
+    /// Rings when something is ordered of the breaker.
+    pub(crate) ordered: Arc<Notify>,
     /// Cancelled, and made anew, when the link is forced open.
     cut: Arc<Mutex<CancellationToken>>,
     /// Leases of lost workers, which are excused should the breaker open before they are heard again.
@@ -168,12 +168,12 @@ impl Links {
         let offers: Arc<Offers> = Arc::default();
         let names: Arc<[String]> = links.iter().map(|link| link.name.clone()).collect();
         for link in links {
-            let turned = Arc::new(Notify::new());
+            let ordered = Arc::new(Notify::new());
             let cut = Arc::new(Mutex::new(CancellationToken::new()));
             let breaker = match &link.transport {
                 Transport::Dial(_) => {
                     let mut deps = reclaimer_breaker::Deps::new(StdRng::seed_from_u64(rng.random()));
-                    deps.listener = Some(Arc::new(on_turn(link.name.clone(), &turned, &cut)));
+                    deps.listener = Some(Arc::new(on_turn(link.name.clone(), &cut)));
                     Some(Breaker::try_new(link.breaker, deps)?)
                 }
                 Transport::Listen(_) => None,
@@ -211,7 +211,7 @@ impl Links {
                 context,
                 watch: Arc::clone(&watch),
                 breaker,
-                turned,
+                ordered,
                 cut,
                 orphans: Mutex::default(),
                 view: Mutex::default(),
@@ -243,12 +243,8 @@ impl Links {
 }
 
 /// What happens when a breaker goes from one state to another.
-fn on_turn(
-    link: String,
-    turned: &Arc<Notify>,
-    cut: &Arc<Mutex<CancellationToken>>,
-) -> impl Fn(&Event) + Send + Sync + use<> {
-    let (turned, cut) = (Arc::clone(turned), Arc::clone(cut));
+fn on_turn(link: String, cut: &Arc<Mutex<CancellationToken>>) -> impl Fn(&Event) + Send + Sync + use<> {
+    let cut = Arc::clone(cut);
     move |event| {
         let (from, to, reason) = (event.from.as_str(), event.to.as_str(), event.reason);
         match event.to {
@@ -262,7 +258,6 @@ fn on_turn(
             cut.cancel();
             *cut = CancellationToken::new();
         }
-        turned.notify_one();
     }
 }
 
@@ -272,11 +267,12 @@ impl Line {
         self.cut.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Connecting failed.
-    pub(crate) fn failed(&self, error: &str, again_in: Duration) {
+    /// It is not connected, or no more, and is dialled again after this time. Whether connecting failed, or a connection
+    /// that was good has ended, is told apart.
+    pub(crate) fn away(&self, error: &str, failed: bool, again_in: Duration) {
         let at = after(self.context.clock.now(), again_in);
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        view.failures += 1;
+        view.failures += u64::from(failed);
         view.last_error = Some(error.to_owned());
         view.next_attempt_at = Some(at);
     }
@@ -366,6 +362,7 @@ impl Handle {
             BreakerOrder::ForceOpen => breaker.force_open(),
             BreakerOrder::Auto => breaker.auto(),
         }
+        line.ordered.notify_one();
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::links::Line;
 use crate::session::AREA;
 
 /// At most so many connections of one link at once; further ones wait to be accepted.
-const CONNECTIONS: usize = 1_024;
+const CONNECTIONS: usize = 256;
 
 /// After a failed accept (most often: no file descriptors left) the loop waits this long, so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -439,9 +439,9 @@ async fn the_circuit_opens_at_5_probes_and_reconnects_afterwards() -> Result<()>
     assert_eq!(link["breaker"]["consecutiveFailures"], 5, "{link}");
     assert!(link["breaker"]["nextProbeAt"].is_string(), "{link}");
     assert!(
-        seen["problems"][0]
-            .as_str()
-            .is_some_and(|text| text.contains("next probe") || text.contains("tried again at")),
+        seen["problems"][0].as_str().is_some_and(
+            |text| text.contains("is open after 5 failures in a row") && text.contains("tried again at")
+        ),
         "{seen}"
     );
     // The API goes on, and nothing is held against the job.

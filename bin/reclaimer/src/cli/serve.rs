@@ -29,6 +29,16 @@ pub(super) struct Args {
     leashed: bool,
 }
 
+/// Takes as many file descriptors as the system gives without being asked: connections to the API and over links use one
+/// each, and with the usual soft limit a thousand silent ones would leave none for the others.
+fn raise_descriptors() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
+        warn!(area = "JOB-MANAGER", %error, "the limit of file descriptors stays as it is");
+    }
+}
+
 /// Serves until SIGTERM or SIGINT; a second one ends without waiting.
 pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let settings = load(&Flags { listen: args.listen, ..common.flags() })?.settings;
@@ -38,6 +48,7 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let policy = policy(&settings)?;
     let data = DataDir::take(&settings.server.data_dir)?;
     let auth = auth(&settings, &data)?;
+    raise_descriptors();
     let own_uid = nix::unistd::geteuid().as_raw();
     let shared = auth.socket_uids.iter().any(|uid| *uid != own_uid);
     let listeners = Listeners::bind(&settings.server.addresses()?, shared).await?;

@@ -7,8 +7,10 @@ use super::fleet;
 use super::settings::Settings;
 
 /// The keys that are whole numbers, and their bounds.
-const WHOLE: [(&str, RangeInclusive<u64>); 4] = [
+const WHOLE: [(&str, RangeInclusive<u64>); 6] = [
     ("server.connections", 1..=1_000_000),
+    ("breaker.failure_threshold", 1..=1_000),
+    ("breaker.half_open_probes", 1..=1_000),
     ("recovery.batch_size", 1..=10_000),
     ("recovery.poison_after", 1..=1_000_000),
     ("recovery.max_recoveries", 0..=u32::MAX as u64),
@@ -65,7 +67,17 @@ fn form(expected: &str) -> &str {
 }
 
 /// The longest time that anything may take: ten years.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+pub(super) const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// What a length of time may be, and is.
+pub(super) fn allowed(shortest: Duration, got: Duration) -> String {
+    format!("from {} to ten years, got {}", spelled(shortest), spelled(got))
+}
+
+/// A length of time as settings have it.
+pub(super) fn spelled(length: Duration) -> impl std::fmt::Display {
+    humantime::format_duration(length)
+}
 
 /// Whether every value is one that can work; otherwise the key, and what is allowed.
 pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)> {
@@ -99,7 +111,6 @@ pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)
         ("discovery.fresh_for", discovery.fresh_for, Duration::ZERO),
         ("link.heartbeat_interval", link.heartbeat_interval, Duration::from_millis(10)),
         ("link.heartbeat_timeout", link.heartbeat_timeout, Duration::from_millis(100)),
-        ("link.first_frame_within", link.first_frame_within, Duration::from_millis(100)),
         ("link.reconnect_after", link.reconnect_after, Duration::from_millis(10)),
         ("link.reconnect_at_most", link.reconnect_at_most, Duration::from_millis(10)),
         ("breaker.open_for", breaker.open_for, Duration::from_millis(10)),
@@ -118,11 +129,7 @@ pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)
         ("retention.interval", retention.interval, Duration::from_millis(100)),
     ] {
         if !(shortest..=LONGEST).contains(&length) {
-            let words = humantime::format_duration;
-            return Err((
-                name,
-                format!("from {} to {}, got {}", words(shortest), words(LONGEST), words(length)),
-            ));
+            return Err((name, allowed(shortest, length)));
         }
     }
     for (name, number) in [

@@ -9,6 +9,7 @@ use reclaimer_domain::name::{Command, QueueName};
 use reclaimer_messaging::dialect::{Dialect, EntityTypes, Envelope, Flat};
 use serde::{Deserialize, Serialize};
 
+use super::check::{LONGEST, allowed, spelled};
 use super::words::{one_or_many, words};
 
 /// `[link]`: what counts for every link, and the links.
@@ -25,7 +26,7 @@ pub(crate) struct Links {
     #[serde(with = "humantime_serde")]
     pub(crate) heartbeat_timeout: Duration,
     #[serde(with = "humantime_serde")]
-    pub(crate) first_frame_within: Duration,
+    pub(crate) first_frame_within: Option<Duration>,
     #[serde(with = "humantime_serde")]
     pub(crate) reconnect_after: Duration,
     #[serde(with = "humantime_serde")]
@@ -45,7 +46,7 @@ impl Default for Links {
             command_peer: None,
             heartbeat_interval: Duration::from_secs(10),
             heartbeat_timeout: Duration::from_secs(30),
-            first_frame_within: Duration::from_secs(15),
+            first_frame_within: None,
             reconnect_after: library.base,
             reconnect_at_most: library.cap,
             send_refresh_token: false,
@@ -89,6 +90,15 @@ words! {
     DialectWord { #[default] Envelope = "envelope", Flat = "flat" }
 }
 
+/// A flat crawler that connects says something valid within this time.
+const FLAT_SPEAKS_WITHIN: Duration = Duration::from_secs(15);
+
+/// A probe that has not said how it went so long after its worker should have spoken has failed.
+const PROBE_MARGIN: Duration = Duration::from_secs(10);
+
+/// The longest path of a socket, in bytes, as the system has it.
+const LONGEST_PATH: usize = 107;
+
 /// The name of the link that `link.socket_path` makes.
 const OF_SOCKET_PATH: &str = "crawler";
 
@@ -128,6 +138,15 @@ impl Link {
     /// How long silence is borne.
     pub(crate) fn heartbeat_timeout(&self, links: &Links) -> Duration {
         self.heartbeat_timeout.unwrap_or(links.heartbeat_timeout)
+    }
+
+    /// How long a connection may go on without a valid word. A worker that we dial, or that hears our heartbeats, has no
+    /// duty to speak sooner than silence is borne; a flat crawler beats every ten seconds.
+    pub(crate) fn first_frame_within(&self, links: &Links) -> Duration {
+        self.first_frame_within.or(links.first_frame_within).unwrap_or(match (self.dialect, self.mode()) {
+            (DialectWord::Flat, Mode::Listen) => FLAT_SPEAKS_WITHIN,
+            _ => self.heartbeat_timeout(links),
+        })
     }
 
     /// How is spoken, in full.
@@ -182,13 +201,14 @@ impl Default for Breaker {
 }
 
 impl Breaker {
-    /// The breaker's settings.
-    pub(crate) fn settings(&self) -> reclaimer_breaker::Settings {
+    /// The settings of the breaker of a link whose workers speak within this time.
+    pub(crate) fn settings(&self, first_frame_within: Duration) -> reclaimer_breaker::Settings {
         reclaimer_breaker::Settings {
             consecutive_failures: Some(self.failure_threshold),
             open_for: self.open_for,
             max_open_for: self.open_at_most,
             probes: self.half_open_probes,
+            probe_timeout: first_frame_within.saturating_add(PROBE_MARGIN),
             ..reclaimer_breaker::Settings::default()
         }
     }
@@ -285,8 +305,44 @@ pub(super) fn check(
             let text = format!("link `{name}`: heartbeat_timeout is longer than heartbeat_interval");
             return Err(("link.heartbeat_timeout", text));
         }
+        for (key, length, shortest) in [
+            ("heartbeat_interval", interval, Duration::from_millis(10)),
+            ("heartbeat_timeout", timeout, Duration::from_millis(100)),
+            ("first_frame_within", link.first_frame_within(links), Duration::from_millis(100)),
+        ] {
+            if !(shortest..=LONGEST).contains(&length) {
+                return Err(("link.each", format!("link `{name}`: {key}: {}", allowed(shortest, length))));
+            }
+        }
+        if link.entities.as_ref().is_some_and(BTreeMap::is_empty) {
+            let text = format!(
+                "link `{name}`: entities names at least one command; leave it out for the usual ones"
+            );
+            return Err(("link.each", text));
+        }
+        let path = link.path.as_os_str().len();
+        if path > LONGEST_PATH {
+            let text =
+                format!("link `{name}`: the path of a socket has at most {LONGEST_PATH} bytes, got {path}");
+            return Err(("link.each", text));
+        }
+        if let Some(other) = all.iter().find(|other| other.name != link.name && other.path == link.path) {
+            let text = format!("links `{name}` and `{}` are on one socket; give each its own", other.name);
+            return Err(("link.each", text));
+        }
     }
-    breaker.settings().check().map_err(|error| ("breaker.open_for", error.to_string()))?;
+    if breaker.open_for > breaker.open_at_most {
+        let text = format!(
+            "at least breaker.open_for, {}, got {}",
+            spelled(breaker.open_for),
+            spelled(breaker.open_at_most)
+        );
+        return Err(("breaker.open_at_most", text));
+    }
+    breaker
+        .settings(links.heartbeat_timeout)
+        .check()
+        .map_err(|error| ("breaker.open_for", error.to_string()))?;
     for worker in &supervisor.worker {
         let Some(name) = &worker.link else { continue };
         let Some(link) = all.iter().find(|link| link.name == *name) else {
@@ -296,6 +352,13 @@ pub(super) fn check(
             );
             return Err(("supervisor.worker", text));
         };
+        let others = supervisor.worker.iter().filter(|other| other.link == worker.link).count();
+        if link.mode() == Mode::Dial && others > 1 {
+            let text = format!(
+                "link `{name}` is dialled, and {others} workers are heard over it; give each its own"
+            );
+            return Err(("supervisor.worker", text));
+        }
         if link.mode() == Mode::Dial && worker.count.unwrap_or(1) > 1 {
             let text = format!(
                 "worker `{}` has several processes, and link `{name}` is dialled: only one of them can listen on its \

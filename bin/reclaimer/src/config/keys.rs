@@ -86,7 +86,11 @@ pub(super) const KEYS: &[Key] = &[
     ),
     one("link.heartbeat_interval", "between two of our heartbeats, in the envelope dialect"),
     one("link.heartbeat_timeout", "a worker that says nothing for so long is lost"),
-    one("link.first_frame_within", "so is one that says nothing valid within this time of the connection"),
+    one(
+        "link.first_frame_within",
+        "so is one that says nothing valid within this time of the connection. Unset: as long as `heartbeat_timeout`; 15s \
+         for a flat crawler that connects",
+    ),
     one(
         "link.reconnect_after",
         "from a connection that failed to the next attempt; it grows by half each time …",

@@ -122,6 +122,48 @@ mod tests {
     }
 
     #[test]
+    fn links_and_breakers_that_cannot_work_are_refused_by_their_own_keys() {
+        for (file, told) in [
+            (
+                "[breaker]\nfailure_threshold = 0\n",
+                "`breaker.failure_threshold`: a whole number from 1 to 1000, got 0",
+            ),
+            (
+                "[breaker]\nhalf_open_probes = 0\n",
+                "`breaker.half_open_probes`: a whole number from 1 to 1000, got 0",
+            ),
+            (
+                "[breaker]\nopen_for = \"10m\"\n",
+                "`breaker.open_at_most`: at least breaker.open_for, 10m, got 5m",
+            ),
+            (
+                "[[link]]\nname = \"a\"\npath = \"s\"\nheartbeat_interval = \"0s\"\n",
+                "link `a`: heartbeat_interval: from 10ms to ten years, got 0s",
+            ),
+            (
+                "[[link]]\nname = \"a\"\npath = \"s\"\ndialect = \"flat\"\nentities = {}\n",
+                "link `a`: entities names at least one command",
+            ),
+            (
+                "[[link]]\nname = \"a\"\npath = \"s\"\n[[link]]\nname = \"b\"\npath = \"s\"\nmode = \"listen\"\n",
+                "links `a` and `b` are on one socket",
+            ),
+            (
+                "[[link]]\nname = \"a\"\npath = \"s\"\n[[supervisor.worker]]\nname = \"x\"\ncommand = \"x\"\n\
+                 link = \"a\"\n[[supervisor.worker]]\nname = \"y\"\ncommand = \"y\"\nlink = \"a\"\n",
+                "link `a` is dialled, and 2 workers are heard over it",
+            ),
+        ] {
+            let refused = refusal(file, &[]);
+            assert!(refused.contains(told), "{refused}");
+        }
+        let long = format!("[[link]]\nname = \"a\"\npath = \"{}\"\n", "s".repeat(108));
+        assert!(refusal(&long, &[]).contains("at most 107 bytes, got 108"));
+        let refused = refusal("", &[("SUPERVISED", "ture")]);
+        assert_eq!(refused, "SUPERVISED: `true` or `false` is needed, got `ture`");
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_place() {
         assert_eq!(
             refusal("[recovery]\n\nmax_recovries = 1\n", &[]),

@@ -186,11 +186,16 @@ fn unknown_variable(name: &str) -> String {
     format!("{name}: there is no such setting; {hint}")
 }
 
-/// What a short name means in older set-ups: `SUPERVISED` is true only when it says so.
+/// What a short name means in older set-ups: `SUPERVISED` is true only when it says so; a word that may be meant so is
+/// refused.
 fn of_short(known: &Key, text: &str, place: &str) -> Result<Value> {
     match known.name {
         "supervisor.enabled" => {
-            let truth = text.eq_ignore_ascii_case("true");
+            let truth = match text.to_ascii_lowercase().as_str() {
+                "true" => true,
+                "false" | "" | "0" | "no" | "off" => false,
+                _ => bail!("{place}: `true` or `false` is needed, got `{text}`"),
+            };
             Ok(Value::new(Some(&place.to_owned()), ValueKind::Boolean(truth)))
         }
         _ => plain(known.kind, text, place),

@@ -158,9 +158,9 @@ fn link_problem(link: &LinkShape) -> Option<String> {
     Some(match breaker.state {
         "forced_open" => format!("link `{name}` is forced open until it is set to `auto` or `reset`"),
         "open" => {
-            let failures = link.connection_failures;
+            let failures = breaker.consecutive_failures;
             let next = at(breaker.next_probe_at);
-            format!("the circuit of link `{name}` is open after {failures} failures to connect{error}{next}")
+            format!("the circuit of link `{name}` is open after {failures} failures in a row{error}{next}")
         }
         _ => format!("link `{name}` is not connected{error}{}", at(link.next_attempt_at)),
     })

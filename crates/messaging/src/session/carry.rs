@@ -15,6 +15,7 @@ use tracing::warn;
 use super::core::holds_none;
 use super::effect::{Closed, Done, Effect};
 use super::run::{AREA, Context, Session};
+use crate::frame::Limits;
 use crate::message::{Fresh, Outbound, RefreshRequest};
 use crate::offers::Ticket;
 
@@ -109,6 +110,15 @@ impl Session {
         let leases = leases_of(message);
         let mut bytes = Vec::new();
         let said = self.context.dialect.write(message, self.context.clock.now(), &mut bytes);
+        if let Outbound::Jobs(jobs) = message
+            && bytes.len() > Limits::default().frame
+            && jobs.len() > 1
+        {
+            // A worker need not take in larger frames than we do.
+            let (first, rest) = jobs.split_at(jobs.len() / 2);
+            self.send(&Outbound::Jobs(first.to_vec()));
+            return self.send(&Outbound::Jobs(rest.to_vec()));
+        }
         let refused = match said {
             true => self.outbox.put(bytes, leases).err(),
             false => Some(leases),

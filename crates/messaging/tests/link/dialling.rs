@@ -45,8 +45,16 @@ async fn the_circuit_opens_at_5_failures_probes_after_30_seconds_and_reconnects_
     assert_eq!(rig.breaker(), "half_open", "that a socket accepts proves nothing");
     stream.write_all(HEARTBEAT).await.unwrap();
     rig.until("closed", |link| link.breaker.as_ref().unwrap().state == "closed").await;
+    let (failures, ended) = (rig.link().connection_failures, Instant::now());
     drop(stream);
     let again = accept(&listener).await;
+    let pause = Instant::now() - ended;
+    assert!(pause >= Duration::from_secs(4), "that the circuit closed is no reason to hurry: {pause:?}");
+    assert_eq!(
+        rig.link().connection_failures,
+        failures,
+        "that a good connection ends is no failure to connect"
+    );
     drop(again);
     rig.stop().await;
 }
