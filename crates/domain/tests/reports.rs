@@ -71,6 +71,19 @@ fn the_same_report_again_changes_nothing() {
 }
 
 #[test]
+fn of_two_reports_of_one_moment_neither_is_applied_again() {
+    let mut job = held();
+    let one = || json!({ "processedItems": 20 });
+    let other = || json!({ "processedItems": 21 });
+    report(&mut job, "processing", noon(), one(), noon());
+    report(&mut job, "processing", noon(), other(), noon());
+    assert_eq!(report(&mut job, "processing", noon(), one(), noon()), Verdict::Duplicate);
+    assert_eq!(report(&mut job, "processing", noon(), other(), noon()), Verdict::Duplicate);
+    assert_eq!(job.progress["processedItems"], 21);
+    assert_ne!(report(&mut job, "processing", after(noon(), SECOND), one(), noon()), Verdict::Duplicate);
+}
+
+#[test]
 fn a_pause_uses_up_no_attempt() {
     let mut job = a_job().held_by("w").leased_until(after(noon(), LEASE)).attempt(4, 5).build();
     report(&mut job, "paused", noon(), json!({}), noon());

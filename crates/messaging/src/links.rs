@@ -366,6 +366,19 @@ impl Handle {
         Ok(())
     }
 
+    /// The worker of a link was started anew: what went wrong with the one before says nothing about it, so it is dialled at
+    /// once. A link that is forced open stays so.
+    pub fn worker_started(&self, link: &str) {
+        let line = self.lines.iter().find(|line| line.name == link);
+        let Some((line, breaker)) = line.and_then(|line| Some((line, line.breaker.as_ref()?))) else {
+            return;
+        };
+        if matches!(breaker.snapshot().state, State::Open | State::HalfOpen) {
+            breaker.reset();
+            line.ordered.notify_one();
+        }
+    }
+
     /// Has a job started on a worker that can be told to start one. Where none has room for it, the job stays queued, its
     /// `progress` says so, and it is offered when one has; meanwhile anybody may take it.
     ///

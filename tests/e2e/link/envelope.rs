@@ -347,6 +347,27 @@ async fn a_discovery_is_offered_or_waits_for_a_worker_and_says_so() -> Result<()
     Ok(())
 }
 
+#[tokio::test]
+async fn no_answer_is_larger_than_what_we_take_in_ourselves() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (server, _listener, mut peer) = dialled(folder.path(), DIAL).await?;
+    for _ in 0..3 {
+        server.create(json!({ "command": "X", "payload": { "text": "x".repeat(500_000) } })).await?;
+    }
+    peer.say("jobRequest", "request_jobs", json!({ "limit": 3 })).await?;
+    let mut jobs = 0;
+    while jobs < 3 {
+        let line = peer.line().await?;
+        assert!(line.len() <= 1_024 * 1_024, "a message of {} bytes", line.len());
+        let message: Value = serde_json::from_str(&line)?;
+        if message["key"] == "jobs_available" {
+            jobs +=
+                message["payload"]["jobs"].as_array().or(message["payload"].as_array()).map_or(0, Vec::len);
+        }
+    }
+    Ok(())
+}
+
 /// Starts discovery for so many accounts; answers the jobs.
 async fn discoveries(server: &Server, count: usize) -> Result<Vec<String>> {
     let mut jobs = Vec::new();

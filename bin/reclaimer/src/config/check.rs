@@ -9,7 +9,7 @@ use super::settings::Settings;
 /// The keys that are whole numbers, and their bounds.
 const WHOLE: [(&str, RangeInclusive<u64>); 6] = [
     ("server.connections", 1..=1_000_000),
-    ("breaker.failure_threshold", 1..=1_000),
+    ("breaker.failure_threshold", 1..=1_000_000),
     ("breaker.half_open_probes", 1..=1_000),
     ("recovery.batch_size", 1..=10_000),
     ("recovery.poison_after", 1..=1_000_000),

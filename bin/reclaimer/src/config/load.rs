@@ -126,7 +126,7 @@ mod tests {
         for (file, told) in [
             (
                 "[breaker]\nfailure_threshold = 0\n",
-                "`breaker.failure_threshold`: a whole number from 1 to 1000, got 0",
+                "`breaker.failure_threshold`: a whole number from 1 to 1000000, got 0",
             ),
             (
                 "[breaker]\nhalf_open_probes = 0\n",

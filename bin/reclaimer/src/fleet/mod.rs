@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 pub(crate) use self::links::{Sockets, bind};
-use self::processes::Processes;
+use self::processes::{Processes, WorkerLinks};
 pub(crate) use self::view::Fleet;
 pub(crate) use self::workers::LAUNCH;
 use crate::config::Settings;
@@ -88,8 +88,11 @@ pub(crate) fn build(settings: &Settings, deps: Deps) -> Result<(Crew, Arc<Fleet>
     )
     .context("[breaker]")?;
     let (supervisor, workers) = match supervised {
-        Some((supervisor, processes, handle)) => {
-            (Some((supervisor, Arc::clone(&processes))), Some((handle, processes)))
+        Some((supervisor, processes, supervised)) => {
+            let of_workers = settings.supervisor.worker.iter();
+            let by_worker = of_workers.filter_map(|it| Some((it.name.clone(), it.link.clone()?))).collect();
+            processes.know_links(WorkerLinks { handle: handle.clone(), by_worker });
+            (Some((supervisor, Arc::clone(&processes))), Some((supervised, processes)))
         }
         None => (None, None),
     };

@@ -1,7 +1,7 @@
 //! What links see of supervised processes, and what the end of a process means for its jobs.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nix::unistd::{Pid, getpgid};
@@ -10,7 +10,7 @@ use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::LeaseToken;
 use reclaimer_domain::name::WorkerId;
 use reclaimer_domain::ports::StoreError;
-use reclaimer_messaging::{PeerWatch, Roster};
+use reclaimer_messaging::{self as messaging, PeerWatch, Roster};
 use reclaimer_provisioning::Provisioning;
 use reclaimer_supervisor::{AskToFinish, Asked, Cause, Ended, Handle, Instance, Listener};
 use serde_json::{Value, json};
@@ -24,7 +24,22 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Processes {
     sight: Arc<Sight>,
+    /// Known once the links are put together.
+    links: OnceLock<WorkerLinks>,
     settling: TaskTracker,
+}
+
+/// Over which link each worker is heard.
+#[derive(Debug)]
+pub(super) struct WorkerLinks {
+    pub(super) handle: messaging::Handle,
+    pub(super) by_worker: HashMap<String, String>,
+}
+
+impl WorkerLinks {
+    fn of_worker(&self, worker: &str) -> Option<&str> {
+        self.by_worker.get(worker).map(String::as_str)
+    }
 }
 
 #[derive(Debug)]
@@ -101,7 +116,13 @@ fn pairs(held: HashMap<LeaseToken, JobId>) -> Vec<(JobId, LeaseToken)> {
 impl Processes {
     pub(super) fn new(roster: Arc<Roster>, provisioning: Provisioning) -> Self {
         let sight = Arc::new(Sight { roster, provisioning, seen: Mutex::default() });
-        Self { sight, settling: TaskTracker::new() }
+        Self { sight, links: OnceLock::new(), settling: TaskTracker::new() }
+    }
+
+    /// Tells over which links workers are heard, before any is started.
+    pub(super) fn know_links(&self, links: WorkerLinks) {
+        // There is one set of links.
+        drop(self.links.set(links));
     }
 
     /// Tells the supervisor of what links hear.
@@ -165,6 +186,14 @@ impl PeerWatch for Watch {
 }
 
 impl Listener for Processes {
+    fn started(&self, instance: &Instance, _: u32) {
+        let link =
+            self.links.get().and_then(|links| links.of_worker(instance.worker()).map(|link| (links, link)));
+        if let Some((links, link)) = link {
+            links.handle.worker_started(link);
+        }
+    }
+
     fn ended(&self, ended: &Arc<Ended>) {
         let (sight, ended) = (Arc::clone(&self.sight), Arc::clone(ended));
         self.settling.spawn(async move {

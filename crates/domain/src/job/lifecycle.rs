@@ -31,6 +31,9 @@ pub const MAX_PROGRESS: usize = 64 * 1_024;
 /// The most bytes of JSON that one piece of evidence may take.
 pub const MAX_EVIDENCE: usize = 32 * 1_024;
 
+/// Of reports with one timestamp, so many are remembered.
+const MAX_DIGESTS: usize = 16;
+
 /// A worker's timestamp further ahead of our clock than this orders nothing: it would make every later report look old.
 const MAX_AHEAD: Duration = Duration::from_secs(300);
 
@@ -110,7 +113,7 @@ impl Job {
         self.lease =
             Some(Lease { worker: worker.clone(), token, expires_at: after(now, lease_for), excused: false });
         self.report_stamp = None;
-        self.report_digest = None;
+        self.report_digests.clear();
         self.longest_silence = Duration::ZERO;
         self.started_at = Some(now);
         self.finished_at = None;
@@ -135,7 +138,9 @@ impl Job {
             return Ok(if self.repeats_its_end(report) { Verdict::Duplicate } else { Verdict::Stale });
         };
         if let (Some(stamp), Some(last)) = (report.stamp, self.report_stamp) {
-            if stamp == last && report.digest == self.report_digest {
+            if stamp == last
+                && report.digest.as_ref().is_some_and(|digest| self.report_digests.contains(digest))
+            {
                 return Ok(Verdict::Duplicate);
             }
             if stamp < last && report.outcome == Outcome::Progress {
@@ -200,8 +205,13 @@ impl Job {
     fn hear(&mut self, report: &Report, now: DateTime<Utc>) {
         self.merge_progress(&report.said);
         if let Some(stamp) = report.stamp.filter(|stamp| *stamp <= after(now, MAX_AHEAD)) {
+            if self.report_stamp != Some(stamp) {
+                self.report_digests.clear();
+            }
             self.report_stamp = Some(stamp);
-            self.report_digest.clone_from(&report.digest);
+            self.report_digests.extend(report.digest.clone());
+            let surplus = self.report_digests.len().saturating_sub(MAX_DIGESTS);
+            self.report_digests.drain(..surplus);
         }
         if let Some(state) = &report.resume_state {
             self.resume_state = Some(state.clone());

@@ -67,8 +67,8 @@ pub struct Job {
     pub ended_lease: Option<EndedLease>,
     /// The worker's own timestamp of the last report applied under the current lease.
     pub report_stamp: Option<DateTime<Utc>>,
-    /// The digest of that report, which recognises a repetition.
-    pub report_digest: Option<String>,
+    /// The digests of the reports that had this timestamp, the latest last, which recognise a repetition.
+    pub report_digests: Vec<String>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it, or its worker about it, last said something.
@@ -109,7 +109,7 @@ impl Job {
             lease_losses: 0,
             ended_lease: None,
             report_stamp: None,
-            report_digest: None,
+            report_digests: Vec::new(),
             created_at: now,
             updated_at: now,
             longest_silence: Duration::ZERO,

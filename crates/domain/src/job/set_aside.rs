@@ -27,7 +27,7 @@ impl Job {
         self.lease = None;
         self.ended_lease = None;
         self.report_stamp = None;
-        self.report_digest = None;
+        self.report_digests.clear();
         self.longest_silence = Duration::ZERO;
         self.max_attempts = self.max_attempts.max(1);
         self.recover_after = None;

@@ -60,6 +60,24 @@ async fn the_circuit_opens_at_5_failures_probes_after_30_seconds_and_reconnects_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_worker_that_was_started_anew_is_dialled_at_once() {
+    let rig = Rig::start();
+    rig.until("open", |link| link.breaker.as_ref().unwrap().state == "open").await;
+    let listener = bind(&rig.path());
+    let started = Instant::now();
+    rig.handle.worker_started("crawler");
+    let mut stream = accept(&listener).await;
+    assert!(Instant::now() - started < Duration::from_secs(1), "it does not wait for a probe");
+    stream.write_all(HEARTBEAT).await.unwrap();
+    rig.handle.order("crawler", BreakerOrder::ForceOpen).unwrap();
+    rig.until("forced open", |link| link.breaker.as_ref().unwrap().state == "forced_open").await;
+    rig.handle.worker_started("crawler");
+    rig.handle.worker_started("no such link");
+    assert_eq!(rig.breaker(), "forced_open", "what a person ordered stays");
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_socket_that_accepts_and_says_nothing_opens_the_circuit_too() {
     let rig = Rig::start();
     let listener = bind(&rig.path());

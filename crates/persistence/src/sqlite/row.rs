@@ -235,7 +235,10 @@ pub(crate) fn read_row(row: Row) -> Result<Job, Box<Unreadable>> {
     });
     if let Some(last) = last.as_deref().and_then(|text| cells.json("last_report", text)) {
         job.report_stamp = last.get("at").and_then(Value::as_str).and_then(read_stamp);
-        job.report_digest = last.get("digest").and_then(Value::as_str).map(ToOwned::to_owned);
+        let digests = last.get("digests").and_then(Value::as_array).into_iter().flatten();
+        // Rows of an older version have one.
+        let digests = digests.chain(last.get("digest")).filter_map(Value::as_str);
+        job.report_digests = digests.map(ToOwned::to_owned).collect();
     }
     job.updated_at = cells.stamp("updated_at", Some(&updated_at)).unwrap_or(created);
     job.started_at = cells.stamp("started_at", started_at.as_deref());
@@ -283,5 +286,5 @@ pub(crate) fn ended_as(ended: &EndedLease) -> String {
 /// The `last_report` column.
 pub(crate) fn last_report(job: &Job) -> Option<String> {
     let at = write_stamp(job.report_stamp?);
-    Some(json!({ "at": at, "digest": job.report_digest }).to_string())
+    Some(json!({ "at": at, "digests": job.report_digests }).to_string())
 }

@@ -26,7 +26,7 @@ pub(crate) struct Row {
     run_at: DateTime<Utc>,
     recover_after: Option<DateTime<Utc>>,
     ended: Option<EndedLease>,
-    last_report: (Option<DateTime<Utc>>, Option<String>),
+    last_report: (Option<DateTime<Utc>>, Vec<String>),
     updated_at: DateTime<Utc>,
 }
 
@@ -43,7 +43,7 @@ impl Row {
             run_at: job.run_at,
             recover_after: job.recover_after,
             ended: job.ended_lease.clone(),
-            last_report: (job.report_stamp, job.report_digest.clone()),
+            last_report: (job.report_stamp, job.report_digests.clone()),
             updated_at: job.updated_at,
         }
     }
@@ -96,7 +96,7 @@ impl ModelJob {
             run_at: order.run_at.unwrap_or(now),
             recover_after: None,
             ended: None,
-            last_report: (None, None),
+            last_report: (None, Vec::new()),
             updated_at: now,
         };
         let history = History { changes: vec![(None, Status::Queued)], ..History::default() };
@@ -140,7 +140,7 @@ impl ModelJob {
         self.row.lease_epoch += 1;
         let expires_at = in_seconds(now, LEASE);
         self.row.lease = Some(Lease { worker: worker.clone(), token, expires_at, excused: false });
-        self.row.last_report = (None, None);
+        self.row.last_report = (None, Vec::new());
         self.row.updated_at = now;
     }
 
@@ -179,8 +179,9 @@ impl ModelJob {
             self.history.stale.insert(said);
             return Fate::Stale;
         };
-        let (last, digest) = &self.row.last_report;
-        if report.stamp.is_some() && report.stamp == *last && report.digest == *digest {
+        let (last, digests) = &self.row.last_report;
+        let known = |digest: &String| digests.contains(digest);
+        if report.stamp.is_some() && report.stamp == *last && report.digest.as_ref().is_some_and(known) {
             return Fate::Duplicate;
         }
         if end.is_none() && report.stamp.is_some() && report.stamp < *last {
@@ -188,7 +189,10 @@ impl ModelJob {
             return Fate::Duplicate;
         }
         if report.stamp.is_some() {
-            self.row.last_report = (report.stamp, report.digest.clone());
+            if report.stamp != self.row.last_report.0 {
+                self.row.last_report = (report.stamp, Vec::new());
+            }
+            self.row.last_report.1.extend(report.digest.clone());
         }
         self.row.lease_losses = 0;
         self.row.updated_at = now;
