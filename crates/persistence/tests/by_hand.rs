@@ -88,6 +88,7 @@ impl Rig {
         let search = Search {
             kind: RecoveryType::Comprehensive,
             expired_leases_only: false,
+            resting: false,
             silent_since: Some(now - TimeDelta::hours(2)),
             after: None,
             limit: 10,

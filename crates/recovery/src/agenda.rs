@@ -19,6 +19,8 @@ pub(crate) struct Order {
     pub(crate) kind: RecoveryType,
     /// Whether of the running jobs it looks only at those whose lease expired.
     pub(crate) expired_leases_only: bool,
+    /// Whether it looks also at jobs that rest.
+    pub(crate) resting: bool,
     /// What set it off.
     pub(crate) trigger: Trigger,
     /// Whether it changes nothing.
@@ -32,7 +34,15 @@ pub(crate) struct Order {
 impl Order {
     /// A cycle over everything of a kind.
     pub(crate) fn new(kind: RecoveryType, trigger: Trigger) -> Self {
-        Self { kind, expired_leases_only: false, trigger, dry_run: false, from: None, waits_until: None }
+        Self {
+            kind,
+            expired_leases_only: false,
+            resting: false,
+            trigger,
+            dry_run: false,
+            from: None,
+            waits_until: None,
+        }
     }
 
     /// A look for expired leases.

@@ -175,6 +175,7 @@ impl Cycles {
             let search = Search {
                 kind: order.kind,
                 expired_leases_only: order.expired_leases_only,
+                resting: order.resting,
                 silent_since: self.config.stuck.shortest().map(|limit| before(now, limit)),
                 after: cursor.clone(),
                 limit: batch,

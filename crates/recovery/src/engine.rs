@@ -212,7 +212,9 @@ impl Running {
     }
 
     async fn manual(&mut self, request: Request) {
-        let order = Order { dry_run: request.dry_run, ..Order::new(request.kind, Trigger::Manual) };
+        // Whoever asks wants to know now, perhaps of another policy than the one by which a job rests.
+        let manual = Order::new(request.kind, Trigger::Manual);
+        let order = Order { dry_run: request.dry_run, resting: true, ..manual };
         let paid = if self.owed.something() { self.pay().await } else { Ok(()) };
         let result = match paid {
             Ok(()) => self.cycle(&order).await.map(|done| done.report),
@@ -296,7 +298,7 @@ impl Running {
             (None, Some(until)) => (pause.max(between(now, until)), None),
             (None, None) => return,
         };
-        let next = Order { from, waits_until, ..order.clone() };
+        let next = Order { from, waits_until, resting: false, ..order.clone() };
         self.agenda.put(later(Instant::now(), pause), next);
     }
 

@@ -17,7 +17,8 @@ use crate::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger}
 /// Finds jobs to recover and applies decisions about them.
 ///
 /// # Contract
-/// - R1 `candidates` pages in a fixed order, failed jobs first, and leaves out jobs whose `recover_after` lies ahead.
+/// - R1 `candidates` pages in a fixed order, failed jobs first, and leaves out jobs whose `recover_after` lies
+///   ahead, unless asked for them.
 /// - R2 Rows that cannot be read are reported by `candidates` (never hidden, never an error) and set aside by `set_aside`.
 /// - R3 `apply` applies each decision on its own, and only if the job still is as it was `Seen`; otherwise it answers
 ///   that the race was lost, and changes nothing.
@@ -149,6 +150,8 @@ pub struct Search {
     pub kind: RecoveryType,
     /// Of the running jobs only those whose lease has expired.
     pub expired_leases_only: bool,
+    /// Also jobs whose `recover_after` lies ahead.
+    pub resting: bool,
     /// Running jobs without an update since before this may be stuck; `None` = silence never counts.
     pub silent_since: Option<DateTime<Utc>>,
     /// Where the last page ended: the id and status of its last job.

@@ -314,7 +314,7 @@ fn failed(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Found
              ORDER BY id LIMIT ?"
         ),
         after_id(search, Status::Failed),
-        search.now,
+        rested_by(search),
         search.limit.saturating_add(1),
     )
     .rows::<RowSql>()
@@ -334,7 +334,7 @@ fn running(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Foun
              ORDER BY id LIMIT ?"
         ),
         after_id(search, Status::Running),
-        search.now,
+        rested_by(search),
         search.now,
         i64::from(search.expired_leases_only),
         search.silent_since,
@@ -344,6 +344,13 @@ fn running(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Foun
     .rows::<RowSql>()
     .all(conn)?;
     Ok(rows.into_iter().map(load).collect())
+}
+
+/// Jobs that rest until later than this are left out.
+fn rested_by(search: &Search) -> DateTime<Utc> {
+    // The last moment that is written with four digits for the year, and so compares as text.
+    const END: DateTime<Utc> = DateTime::from_timestamp_nanos(i64::MAX);
+    if search.resting { END } else { search.now }
 }
 
 /// Where a search of one status goes on.

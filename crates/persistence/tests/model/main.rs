@@ -105,6 +105,7 @@ async fn check_views(world: &World) {
     let search = Search {
         kind: RecoveryType::Comprehensive,
         expired_leases_only: false,
+        resting: false,
         silent_since: None,
         after: None,
         limit: 1_000,

@@ -164,9 +164,23 @@ async fn a_run_in_between_does_not_strand_those_that_wait_for_the_budget() {
     world.store.add(retryable("job", 8));
     world.handle.recover(RecoveryType::Failed, false).await.unwrap();
     let report = world.handle.recover(RecoveryType::Failed, false).await.unwrap();
-    assert_eq!(report.result.decisions, [], "those that wait are not looked at again too soon");
+    let said: Vec<_> = report.result.decisions.iter().map(|it| it.action.as_str()).collect();
+    assert_eq!(said, ["skip", "skip"], "whoever asks is told, and the budget holds");
     world.pass(SECOND * 90).await;
     assert_eq!(world.store.count(Status::Queued), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_is_told_of_jobs_that_rest_too() {
+    let world = World::on_demand(Config::default()).await;
+    world.store.add(without_account("a", 2));
+    let decided = async || {
+        let report = world.handle.recover(RecoveryType::Failed, false).await.unwrap();
+        report.result.decisions.len()
+    };
+    assert_eq!(decided().await, 2);
+    assert!(world.store.job("a-000").recover_after.is_some());
+    assert_eq!(decided().await, 2, "the policy may be another by now");
 }
 
 #[tokio::test(start_paused = true)]

@@ -165,7 +165,7 @@ fn fits(job: &Job, search: &Search) -> bool {
     let behind = search.after.as_ref().is_none_or(|(status, id)| {
         (job.status == Status::Running, &job.id) > (*status == Status::Running, id)
     });
-    sought && behind && job.recover_after.is_none_or(|at| at <= search.now)
+    sought && behind && job.recover_after.is_none_or(|at| search.resting || at <= search.now)
 }
 
 #[async_trait]

@@ -23,6 +23,7 @@ fn everything() -> Search {
     Search {
         kind: RecoveryType::Comprehensive,
         expired_leases_only: false,
+        resting: false,
         silent_since: Some(at(3_600)),
         after: None,
         limit: 10,

@@ -19,6 +19,7 @@ fn search() -> Search {
     Search {
         kind: RecoveryType::Comprehensive,
         expired_leases_only: false,
+        resting: false,
         silent_since: None,
         after: None,
         limit: 100,
@@ -101,6 +102,7 @@ pub async fn a_job_that_rests_is_left_out(rig: &dyn Rig) {
     assert!(found(&*store, search()).await.is_empty());
     assert_eq!(found(&*store, Search { now: at(4_000), ..search() }).await, ["a"]);
     assert_eq!(found(&*store, Search { now: at(5_000), ..search() }).await, ["a", "b"]);
+    assert_eq!(found(&*store, Search { now: at(4_000), resting: true, ..search() }).await, ["a", "b"]);
 }
 
 /// R1: a running job is looked at from the end of its lease on, or of its timeout, or when it was silent long enough.

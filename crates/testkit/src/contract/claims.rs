@@ -96,6 +96,7 @@ pub async fn a_lease_without_end_is_not_over(rig: &dyn Rig) {
     let search = Search {
         kind: RecoveryType::Stuck,
         expired_leases_only: true,
+        resting: false,
         silent_since: None,
         after: None,
         limit: 1,

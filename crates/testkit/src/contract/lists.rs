@@ -140,6 +140,7 @@ pub async fn reads_do_not_wait_for_writes(rig: &dyn Rig) {
         let search = Search {
             kind: RecoveryType::Comprehensive,
             expired_leases_only: false,
+            resting: false,
             silent_since: None,
             after: None,
             limit: 9,

@@ -46,7 +46,7 @@ fn is_sought(row: &Row, search: &Search, status: Status) -> bool {
     let is_behind = |(last, id): &(Status, JobId)| place(status, &row.job.id) > place(*last, id);
     row.status() == Some(status)
         && search.after.as_ref().is_none_or(is_behind)
-        && row.job.recover_after.is_none_or(|at| at <= search.now)
+        && row.job.recover_after.is_none_or(|at| search.resting || at <= search.now)
 }
 
 /// Coarse on purpose: the policy looks closely.
