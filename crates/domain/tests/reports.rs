@@ -91,6 +91,19 @@ fn a_pause_uses_up_no_attempt() {
 }
 
 #[test]
+fn a_failure_is_on_record_with_what_a_policy_may_ask_of_it() {
+    let detail = |more: Value| {
+        let verdict = report(&mut held(), "failed", noon(), more, noon());
+        let Verdict::Applied(entries) = verdict else { panic!("{verdict:?}") };
+        let detail = entries[0].detail.clone().unwrap();
+        (entries[0].reason.clone().unwrap(), detail["errorType"].clone(), detail["retryable"].clone())
+    };
+    let said = json!({ "error": "HTTP 503", "errorType": "http_5xx", "retryable": true });
+    assert_eq!(detail(said), ("HTTP 503".to_owned(), "http_5xx".into(), true.into()));
+    assert_eq!(detail(json!({ "error": "boom" })), ("boom".to_owned(), Value::Null, Value::Null));
+}
+
+#[test]
 fn a_lease_left_over_in_a_row_that_does_not_run_is_nobodys() {
     let mut job = held();
     job.status = Status::Queued;
