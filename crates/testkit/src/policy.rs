@@ -1,5 +1,6 @@
 //! Tests of policies that read as sentences.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -7,13 +8,13 @@ use reclaimer_domain::account::{AccountState, Standing};
 use reclaimer_domain::decision::{Action, Requirement, Unmet};
 use reclaimer_domain::job::Job;
 use reclaimer_domain::name::RuleName;
-use reclaimer_domain::time::{after, between, spoken};
+use reclaimer_domain::time::{after, between, millis_of, spoken};
 use reclaimer_policy::file::Finding;
 use reclaimer_policy::{Policy, StuckLimits, Subject, Trace};
 
+use crate::chance::{Extreme, seeded};
 use crate::clock::noon;
 use crate::job::JobBuilder;
-use crate::seeded;
 
 /// A policy under test. Time stands at [`noon`] until told otherwise, and chance gives the same numbers every time.
 ///
@@ -51,7 +52,8 @@ pub struct PolicyCase<'p> {
 #[derive(Debug)]
 pub struct Requeued {
     trace: Trace,
-    now: DateTime<Utc>,
+    /// The shortest and the longest delay that chance can give.
+    delays: RangeInclusive<Duration>,
 }
 
 impl PolicyTest {
@@ -115,13 +117,17 @@ impl PolicyCase<'_> {
     /// decide: the job has not failed and is not stuck.
     #[must_use]
     pub fn trace(&self) -> Option<Trace> {
+        self.trace_with(&mut seeded(1))
+    }
+
+    fn trace_with(&self, rng: &mut impl rand::Rng) -> Option<Trace> {
         let sign = self.test.stuck.sign(&self.job, self.now);
         if self.job.status != reclaimer_domain::job::Status::Failed && sign.is_none() {
             return None;
         }
         let account: AccountState = self.account.of(self.job.account_id.as_ref());
         let subject = Subject { job: &self.job, account: &account, sign };
-        Some(self.test.policy.trace(&subject, self.now, &mut seeded(1)))
+        Some(self.test.policy.trace(&subject, self.now, rng))
     }
 
     /// This rule queues it again.
@@ -133,7 +139,19 @@ impl PolicyCase<'_> {
         let trace = self.decided(&format!("queued again by `{rule}`"), |trace| {
             matches!(trace.decision.action, Action::Requeue { .. }) && by(trace, Some(rule))
         });
-        Requeued { trace, now: self.now }
+        let delay = |chance| self.delay_with(chance).unwrap_or_default();
+        Requeued { trace, delays: delay(Extreme::LOWEST)..=delay(Extreme::HIGHEST) }
+    }
+
+    /// How long it has to wait when it is queued again, to the nearest millisecond.
+    fn delay_with(&self, mut chance: Extreme) -> Option<Duration> {
+        match self.trace_with(&mut chance)?.decision.action {
+            Action::Requeue { run_at, .. } => {
+                let delay = between(self.now, run_at) + Duration::from_micros(500);
+                Some(Duration::from_millis(millis_of(delay)))
+            }
+            Action::Quarantine | Action::Skip { .. } | Action::Leave { .. } => None,
+        }
     }
 
     /// This rule sets it aside, or wants to queue it again, and a budget is spent.
@@ -208,16 +226,16 @@ impl PolicyCase<'_> {
 }
 
 impl Requeued {
-    /// It runs so long after it is decided about, at the earliest.
+    /// It runs so long after it is decided about, at the earliest, however chance falls.
     ///
     /// # Panics
-    /// When it runs at another moment.
+    /// When it runs at another moment, or chance has a say in it.
     #[track_caller]
     pub fn after(self, expected: Duration) -> Self {
-        let Action::Requeue { run_at, .. } = &self.trace.decision.action else { return self };
-        let delay = between(self.now, *run_at);
-        if delay != expected {
-            let (expected, delay) = (spoken(expected), spoken(delay));
+        if self.delays != (expected..=expected) {
+            let [expected, soonest, latest] =
+                [expected, *self.delays.start(), *self.delays.end()].map(spoken);
+            let delay = if soonest == latest { soonest } else { format!("{soonest} to {latest}") };
             fail(&format!("queued again after {expected}, not after {delay}"), &self.trace);
         }
         self
@@ -226,14 +244,12 @@ impl Requeued {
     /// It runs within so long after it is decided about, however chance falls.
     ///
     /// # Panics
-    /// When it runs later.
+    /// When it may run later.
     #[track_caller]
     pub fn within(self, most: Duration) -> Self {
-        let Action::Requeue { run_at, .. } = &self.trace.decision.action else { return self };
-        let delay = between(self.now, *run_at);
-        if delay > most {
-            let (most, delay) = (spoken(most), spoken(delay));
-            fail(&format!("queued again within {most}, not after {delay}"), &self.trace);
+        if *self.delays.end() > most {
+            let [most, latest] = [most, *self.delays.end()].map(spoken);
+            fail(&format!("queued again within {most}, not after up to {latest}"), &self.trace);
         }
         self
     }
@@ -246,7 +262,9 @@ impl Requeued {
     pub fn into_queue(self, expected: &str) -> Self {
         let Action::Requeue { queue, .. } = &self.trace.decision.action else { return self };
         if queue.as_ref().map(|queue| queue.as_str()) != Some(expected) {
-            fail(&format!("put into queue `{expected}`, not {queue:?}"), &self.trace);
+            let found =
+                queue.as_ref().map_or("left in its own".to_owned(), |queue| format!("into `{queue}`"));
+            fail(&format!("put into queue `{expected}`, not {found}"), &self.trace);
         }
         self
     }
@@ -259,7 +277,8 @@ impl Requeued {
     pub fn with_priority(self, expected: i8) -> Self {
         let Action::Requeue { priority, .. } = &self.trace.decision.action else { return self };
         if priority.map(|priority| priority.get()) != Some(expected) {
-            fail(&format!("given priority {expected}, not {priority:?}"), &self.trace);
+            let found = priority.map_or("left its own".to_owned(), |priority| priority.get().to_string());
+            fail(&format!("given priority {expected}, not {found}"), &self.trace);
         }
         self
     }
@@ -281,17 +300,22 @@ fn fail(expected: &str, trace: &Trace) -> ! {
         decision.action.as_str(),
         decision.reason
     );
+    let mark = |holds| if holds { "✓" } else { "✗" };
     for tried in &trace.tried {
         let verdict = if tried.matched { "matches" } else { "does not match" };
         said += &format!("rule `{}` {verdict}\n", tried.name);
         for tested in &tried.conditions {
-            let mark = if tested.holds { "✓" } else { "✗" };
-            said += &format!("  {mark} {} {}: {}\n", tested.key, tested.expected, tested.actual);
+            let (mark, key) = (mark(tested.holds), &tested.key);
+            said += &format!("  {mark} {key} {}: {}\n", tested.expected, tested.actual);
         }
     }
+    for budget in &trace.budgets {
+        let (kind, used, most) = (budget.kind.as_str(), budget.used, budget.most);
+        said += &format!("  {} budget {kind}: {used} of {most} used\n", mark(!budget.is_spent()));
+    }
     for requirement in &trace.requirements {
-        let mark = if requirement.holds { "✓" } else { "✗" };
-        said += &format!("  {mark} requires {}: {}\n", requirement.key, requirement.actual);
+        let (mark, key, found) = (mark(requirement.holds), &requirement.key, &requirement.actual);
+        said += &format!("  {mark} requires {key}: {found}\n");
     }
     panic!("{said}");
 }

@@ -40,8 +40,10 @@ fn each_question_can_be_answered_by_no() {
     assert!(waits.contains("✓ requires account_valid"), "{waits}");
     let requeued = || policy().on(failed()).is_requeued_by("token");
     assert!(said(|| drop(requeued().after(Duration::from_secs(9)))).contains("after 9 s, not after 0 s"));
-    assert!(said(|| drop(requeued().into_queue("slow"))).contains("put into queue `slow`"));
-    assert!(said(|| drop(requeued().with_priority(3))).contains("given priority 3"));
+    assert!(
+        said(|| drop(requeued().into_queue("slow"))).contains("put into queue `slow`, not left in its own")
+    );
+    assert!(said(|| drop(requeued().with_priority(3))).contains("given priority 3, not -5"));
     let later = said(|| {
         let lost = policy();
         drop(
@@ -50,6 +52,27 @@ fn each_question_can_be_answered_by_no() {
     });
     assert!(later.contains("within 0 s"), "{later}");
     assert!(said(|| policy().on(a_job()).is_left()).contains("has not failed and is not stuck"));
+}
+
+#[test]
+fn what_is_said_of_a_delay_holds_however_chance_falls() {
+    let built_in = PolicyTest::of("");
+    // Anything from nothing to thirty seconds.
+    let requeued = || built_in.on(a_job().failed_with("x").retryable()).is_requeued_by("retryable");
+    requeued().within(Duration::from_secs(30));
+    let lucky = said(|| drop(requeued().within(Duration::from_secs(29))));
+    assert!(lucky.contains("within 29 s, not after up to 30 s"), "{lucky}");
+    let exact = said(|| drop(requeued().after(Duration::from_secs(30))));
+    assert!(exact.contains("after 30 s, not after 0 s to 30 s"), "{exact}");
+}
+
+#[test]
+fn a_failure_shows_what_is_left_of_the_budgets() {
+    let spent = || a_job().command("PROJECT_ISSUES").failed_with("x").error_type("http_5xx").recovered(20);
+    let text = said(|| drop(policy().on(spent()).is_requeued_by("outage")));
+    for line in ["✓ budget attempts: 1 of 5 used", "✗ budget recoveries: 20 of 20 used"] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
 }
 
 #[test]
