@@ -1,13 +1,19 @@
 //! What the rest of the program asks of the supervisor, and tells it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Pid;
 use tokio::time::Instant;
 
 use crate::evidence::Ended;
 use crate::instance::Instance;
+use crate::proc;
 use crate::seat::Seat;
+
+/// A process is looked for among so many ancestors of another.
+const MOST_ANCESTORS: usize = 32;
 
 /// Shows the workers, restarts and stops them, and passes on their signs of life. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -132,6 +138,34 @@ impl Handle {
     /// whether there is an instance of that name.
     pub fn heard(&self, instance: &str) -> bool {
         self.seat(instance).inspect(|seat| seat.signs.hear(Instant::now())).is_some()
+    }
+
+    /// The process of a worker that a process belongs to: that itself, one of its group, or one that it, or one of those,
+    /// started.
+    #[must_use]
+    pub fn instance_of(&self, pid: i32) -> Option<(u32, Instance)> {
+        let mut workers = HashMap::new();
+        for seat in self.seats.iter() {
+            if let Some(pid) = seat.view().pid {
+                workers.insert(pid, &seat.instance);
+            }
+        }
+        let mut at = Pid::from_raw(pid)?;
+        for _ in 0..MOST_ANCESTORS {
+            let stat = proc::stat(at).ok()?;
+            let group = u32::try_from(stat.group).ok()?;
+            if let Some(instance) = workers.get(&group) {
+                return Some((group, (*instance).clone()));
+            }
+            at = Pid::from_raw(stat.parent)?;
+        }
+        None
+    }
+
+    /// How long a process is given to end when it is asked to, by the name of its instance.
+    #[must_use]
+    pub fn stop_grace(&self, instance: &str) -> Option<Duration> {
+        self.seat(instance).map(|seat| seat.spec.stop_grace)
     }
 
     fn seat(&self, instance: &str) -> Option<&Arc<Seat>> {

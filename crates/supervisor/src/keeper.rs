@@ -1,6 +1,7 @@
 //! A keeper: keeps one seat taken, life after life, as the policy and people want.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use tokio::sync::watch;
@@ -150,9 +151,9 @@ impl Keeper {
         if let Next::GiveUp { why, retry_after } = next
             && !known
         {
-            let retry_seconds = retry_after.map(|after| after.as_secs_f64());
+            let retry_in_ms = retry_after.map(millis);
             let instance = ended.instance.clone();
-            error!(area = AREA, worker = %instance, retry_seconds, "worker given up: {why}");
+            error!(area = AREA, worker_id = %instance, retry_in_ms, "worker given up: {why}");
             self.means.listener.given_up(&GivenUp { instance, why, retry_after });
         }
         begin
@@ -160,12 +161,16 @@ impl Keeper {
 
     fn log(&self, ended: &Ended) {
         let Ended { instance, cause, exit_code, signal, peak_memory, ran_for, .. } = ended;
-        let (wanted, seconds) = (*cause == Cause::Stopped, ran_for.as_secs_f64());
+        let (wanted, elapsed_ms) = (*cause == Cause::Stopped, millis(*ran_for));
         let expected = wanted || *cause == Cause::Exited { code: 0 };
         if expected {
-            info!(area = AREA, worker = %instance, exit_code, signal, peak_memory, seconds, "worker {cause}");
+            info!(area = AREA, worker_id = %instance, exit_code, signal, peak_memory, elapsed_ms, "worker {cause}");
         } else {
-            warn!(area = AREA, worker = %instance, exit_code, signal, peak_memory, seconds, "worker {cause}");
+            warn!(area = AREA, worker_id = %instance, exit_code, signal, peak_memory, elapsed_ms, "worker {cause}");
         }
     }
+}
+
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }

@@ -160,7 +160,7 @@ impl<'a> Life<'a> {
         self.worker = Some(worker);
         self.guarded.note(worker);
         self.seat.show(|view| view.pid = Some(pid));
-        info!(area = AREA, worker = %self.seat.instance, pid, "worker started");
+        info!(area = AREA, worker_id = %self.seat.instance, pid, "worker started");
         self.means.listener.started(&self.seat.instance, pid);
         if self.seat.spec.ready_within.is_none() && self.ending.is_none() {
             self.ready();
@@ -172,7 +172,7 @@ impl<'a> Life<'a> {
         self.ready_since = Some(now);
         self.phase = Phase::Ready(self.seat.spec.liveness.map(|interval| Patience::new(interval, now)));
         self.seat.show(|view| view.state = State::Ready);
-        info!(area = AREA, worker = %self.seat.instance, "worker ready");
+        info!(area = AREA, worker_id = %self.seat.instance, "worker ready");
         self.means.listener.ready(&self.seat.instance);
     }
 
@@ -180,7 +180,7 @@ impl<'a> Life<'a> {
     fn look(&mut self) {
         let now = Instant::now();
         if self.stable_at().is_some_and(|at| at <= now) {
-            info!(area = AREA, worker = %self.seat.instance, "worker is stable again");
+            info!(area = AREA, worker_id = %self.seat.instance, "worker is stable again");
             self.seat.show(|view| view.given_up = false);
             self.means.listener.recovered(&self.seat.instance);
         }
@@ -207,14 +207,14 @@ impl<'a> Life<'a> {
     fn ask(&mut self) {
         self.ending = Some(Cause::Stopped);
         self.seat.show(|view| view.state = State::Stopping);
-        info!(area = AREA, worker = %self.seat.instance, "worker is asked to end");
+        info!(area = AREA, worker_id = %self.seat.instance, "worker is asked to end");
         let asked = self.means.ask.ask(&self.seat.instance);
         self.phase = Phase::Asking { asked, until: Instant::now() + self.seat.spec.stop_grace };
     }
 
     /// It does not do what it is there for.
     fn give_up_on(&mut self, cause: Cause) {
-        warn!(area = AREA, worker = %self.seat.instance, cause = cause.code(), "worker is ended");
+        warn!(area = AREA, worker_id = %self.seat.instance, cause = cause.code(), "worker is ended");
         self.ending = Some(cause);
         self.seat.show(|view| view.state = State::Stopping);
         self.terminate();
@@ -226,13 +226,13 @@ impl<'a> Life<'a> {
     }
 
     fn kill(&mut self) {
-        warn!(area = AREA, worker = %self.seat.instance, "worker does not end when asked to; killed");
+        warn!(area = AREA, worker_id = %self.seat.instance, "worker does not end when asked to; killed");
         self.guarded.kill();
         self.phase = Phase::Killing { until: Instant::now() + KILL_PATIENCE };
     }
 
     fn kill_guard(&mut self) {
-        error!(area = AREA, worker = %self.seat.instance, "the guard does not answer; killed with its worker");
+        error!(area = AREA, worker_id = %self.seat.instance, "the guard does not answer; killed with its worker");
         self.guarded.kill_guard();
         self.phase = Phase::Killing { until: Instant::now() + KILL_PATIENCE };
     }
@@ -270,13 +270,13 @@ impl<'a> Life<'a> {
 
     /// The guard is gone, and did not say what became of the worker.
     async fn lost(mut self) -> Ended {
-        error!(area = AREA, worker = %self.seat.instance, "the guard ended before its worker; the worker is killed");
+        error!(area = AREA, worker_id = %self.seat.instance, "the guard ended before its worker; the worker is killed");
         // It may only have become mute; what it guards is ended below.
         self.guarded.kill_guard();
         let record = self.guarded.record(self.worker);
         let swept = tokio::task::spawn_blocking(move || sweep::end(&record)).await;
         if let Err(error) = swept {
-            error!(area = AREA, worker = %self.seat.instance, %error, "cannot look for what it left");
+            error!(area = AREA, worker_id = %self.seat.instance, %error, "cannot look for what it left");
         }
         self.over(None, None).await
     }

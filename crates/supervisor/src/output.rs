@@ -59,7 +59,7 @@ pub(crate) async fn read<R>(
     let mut cutter = Cutter::default();
     let mut chunk = vec![0; CHUNK];
     let mut say = |text: String, kept: String| {
-        info!(area = AREA, worker = %instance, stream = stream.as_str(), "{text}");
+        info!(area = AREA, worker_id = %instance, stream = stream.as_str(), "{text}");
         tail.push(Line { stream, text: kept });
     };
     loop {

@@ -102,7 +102,7 @@ impl Supervisor {
             let Err(failed) = joined else { continue };
             // Its guard has lost us, and ended the worker. The seat stays empty until somebody wants it taken.
             let Some(seat) = keepers.seats.remove(&failed.id()) else { continue };
-            error!(area = AREA, worker = %seat.instance, error = %failed, "the keeper of a worker failed: a defect");
+            error!(area = AREA, worker_id = %seat.instance, error = %failed, "the keeper of a worker failed: a defect");
             seat.show(|view| {
                 view.state = State::Held;
                 view.pid = None;

@@ -55,7 +55,7 @@ pub(crate) fn end(record: &Record) -> bool {
         for process in marked {
             if !is_gone(process, DEATH_PATIENCE) {
                 let pid = proc::number(process.pid);
-                error!(area = AREA, pid, worker = record.instance, "an old process cannot be killed");
+                error!(area = AREA, pid, worker_id = record.instance, "an old process cannot be killed");
                 return true;
             }
         }
@@ -69,7 +69,7 @@ pub(crate) fn end_all(records: &[Record]) {
         if end(record) {
             warn!(
                 area = AREA,
-                worker = record.instance,
+                worker_id = record.instance,
                 "processes of an earlier run were still there; killed"
             );
         }

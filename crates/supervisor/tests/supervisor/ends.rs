@@ -43,7 +43,7 @@ async fn the_last_lines_are_kept_clipped_and_logged() {
 
     let log = log.text();
     let line = log.lines().find(|line| line.contains("line 3\"")).unwrap();
-    for part in [r#""area":"SUPERVISOR""#, r#""worker":"worker-1""#, r#""stream":"stdout""#] {
+    for part in [r#""area":"SUPERVISOR""#, r#""worker_id":"worker-1""#, r#""stream":"stdout""#] {
         assert!(line.contains(part), "{line}");
     }
 }
