@@ -62,6 +62,16 @@ fn a_timestamp_far_ahead_does_not_make_later_ones_look_old() {
 }
 
 #[test]
+fn a_job_is_heard_of_by_a_report_and_not_by_a_sign_of_its_worker() {
+    let mut job = held();
+    let now = after(job.updated_at, SECOND);
+    job.renew(LEASE, false, now);
+    assert!(!job.is_heard_of());
+    report(&mut job, "processing", now, json!({}), now);
+    assert!(job.is_heard_of());
+}
+
+#[test]
 fn the_same_report_again_changes_nothing() {
     let mut job = held();
     report(&mut job, "processing", noon(), json!({ "processedItems": 1 }), noon());

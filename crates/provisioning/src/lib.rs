@@ -14,4 +14,5 @@ pub use config::Config;
 pub use create::{CreateError, DiscoveryOptions, idempotency};
 pub use credentials::{CredentialsError, FreshAnswer};
 pub use open::Want;
+pub use report::HeldJob;
 pub use service::{Deps, Provisioning};

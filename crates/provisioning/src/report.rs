@@ -8,7 +8,7 @@ use reclaimer_domain::history::Actor;
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::report::{Outcome, Report, Retryable};
 use reclaimer_domain::job::{Job, Lease, LeaseToken, SpawnIntent};
-use reclaimer_domain::name::{QueueName, WorkerId};
+use reclaimer_domain::name::{AccountId, QueueName, WorkerId};
 use reclaimer_domain::ports::{
     AcceptLate, Applied, Evidence, Hold, JobRead, Release, Released, Renew, Renewed, ReportAnswer,
     ReportOrder, StoreError,
@@ -20,6 +20,19 @@ use crate::service::Provisioning;
 
 /// At most so many jobs are read that wait to be started; more wait like any other job.
 const MOST_STARTS: u32 = 10_000;
+
+/// A job that a worker holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldJob {
+    /// Which.
+    pub job: JobId,
+    /// By which lease.
+    pub lease: Lease,
+    /// Whose credentials it needs.
+    pub account: Option<AccountId>,
+    /// Whether anything was said about it under this lease; otherwise it may never have reached the worker.
+    pub heard_of: bool,
+}
 
 impl Provisioning {
     /// Applies one report; areas it found get the jobs that their kind asks for. A discovery that failed can be tried
@@ -123,12 +136,38 @@ impl Provisioning {
         self.inner.jobs.renew(Renew { leases, named, lease_for: self.inner.config.lease, now }).await
     }
 
-    /// The jobs that a worker holds, with their leases.
+    /// The jobs that a worker holds.
     ///
     /// # Errors
     /// When the store cannot.
-    pub async fn held_by(&self, worker: &WorkerId) -> Result<Vec<(JobId, Lease)>, StoreError> {
-        self.inner.jobs.held_by(worker).await
+    pub async fn held_by(&self, worker: &WorkerId) -> Result<Vec<HeldJob>, StoreError> {
+        let held = self.inner.jobs.held_by(worker).await?;
+        self.still_held(held).await
+    }
+
+    /// Renews leases because their worker lives, and tells what it holds by them.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    ///
+    /// # Cancel safety
+    /// As [`Self::keep`].
+    pub async fn take_over(&self, leases: Vec<LeaseToken>) -> Result<Vec<HeldJob>, StoreError> {
+        let kept = self.keep(leases).await?;
+        self.still_held(kept.renewed).await
+    }
+
+    async fn still_held(&self, found: Vec<(JobId, Lease)>) -> Result<Vec<HeldJob>, StoreError> {
+        let mut held = Vec::with_capacity(found.len());
+        for (id, lease) in found {
+            // One that ended meanwhile, or cannot be read any more, is not held.
+            if let Some(JobRead::Whole(job)) = self.inner.jobs.job(&id).await?
+                && job.lease.as_ref().is_some_and(|held| held.token == lease.token)
+            {
+                held.push(HeldJob { heard_of: job.is_heard_of(), account: job.account_id, job: id, lease });
+            }
+        }
+        Ok(held)
     }
 
     /// Holds leases on for so long because their worker cannot be heard; answers how many of them still hold a job. With

@@ -351,3 +351,23 @@ async fn the_server_ends_although_somebody_reads_next_to_nothing() -> Result<()>
     assert!(queued[0].parse::<u32>()? >= 10, "{queued:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_job_whose_answer_was_lost_is_not_kept_by_heartbeats() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let more =
+        "[provisioning]\nlease = \"400ms\"\n[recovery]\nlease_check = \"50ms\"\nreclaim_grace = \"100ms\"\n";
+    let server = start(folder.path(), more).await?;
+    let id = server.create(json!({ "command": "X" })).await?;
+    let mut peer = Peer::connect(&folder.path().join("own.sock")).await?;
+    peer.say("jobRequest", "request_jobs", json!({})).await?;
+    becomes(&server, &id, "running").await?;
+    // The answer may be on its way when the connection breaks. The crawler knows of nothing, and lives on.
+    let mut again = Peer::connect(&folder.path().join("own.sock")).await?;
+    drop(peer);
+    until("the job to be taken back", async || {
+        again.say("heartbeat", "heartbeat", json!({ "timestamp": 1 })).await?;
+        Ok(kinds(&server, &id).await?.contains(&"reclaimed".to_owned()).then_some(()))
+    })
+    .await
+}

@@ -245,3 +245,37 @@ async fn without_supervision_nothing_is_started() -> Result<()> {
     assert_eq!(refused["code"], "unknown_worker");
     Ok(())
 }
+
+#[tokio::test]
+async fn how_a_worker_ended_is_on_record_before_its_job_is_decided_about() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = config("")
+        .replace("stop_grace = \"20s\"", "stop_grace = \"500ms\"")
+        .replace("reclaim_grace = \"5m\"", "reclaim_grace = \"1ms\"\nstartup_delay = \"0s\"")
+        .replace("[link]\n", "[link]\nheartbeat_timeout = \"500ms\"\n");
+    let server = Server::start(folder.path(), &Setup::with(&config)).await?;
+    ready(&server).await?;
+    // Its connection ends, and it lives on until it is killed.
+    let id = server.create(json!({ "command": "linger", "maxAttempts": 1 })).await?;
+    let kinds = until("the job to be decided about", async || {
+        let kinds = server.kinds(&id).await?;
+        Ok(kinds.iter().any(|kind| kind == "reclaimed" || kind == "quarantined").then_some(kinds))
+    })
+    .await?;
+    assert_eq!(kinds[..3], ["created", "claimed", "evidence"], "{kinds:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_in_a_session_of_its_own_is_known_by_who_started_it() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = config("ready_within = \"10s\"")
+        .replace("command = \"python3\"", "command = \"setsid\"")
+        .replace("args = [\"-u\"", "args = [\"-w\", \"python3\", \"-u\"");
+    let server = Server::start(folder.path(), &Setup::with(&config)).await?;
+    ready(&server).await?;
+    let seen = fleet(&server).await?;
+    assert_eq!(seen["workers"][0]["process"], "crawler-1", "{seen}");
+    assert_ne!(seen["workers"][0]["pid"], seen["processes"][0]["pid"], "{seen}");
+    Ok(())
+}

@@ -78,6 +78,11 @@ def main():
             ending.set()
         elif key == "jobs_available":
             for job in payload:
+                if job["command"] == "linger":
+                    # It says nothing more, and lives on until it is killed.
+                    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                    link.lock.acquire()
+                    threading.Event().wait()
                 threading.Thread(target=work, args=(link, job), daemon=True).start()
             if not payload and not ending.is_set():
                 link.say("jobRequest", "request_jobs", {"wait": 60})

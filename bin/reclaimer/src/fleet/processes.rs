@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use nix::unistd::{Pid, getpgid};
 use reclaimer_domain::history::Actor;
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::LeaseToken;
@@ -75,7 +74,7 @@ impl Sight {
         // At once, while nobody else can go by its name.
         if let Ok(name) = ended.instance.as_str().parse() {
             let leases = self.provisioning.held_by(&name).await?.into_iter();
-            let leases = leases.map(|(job, lease)| (lease.token, job));
+            let leases = leases.map(|held| (held.lease.token, held.job));
             held.extend(leases.filter(|(token, _)| !self.roster.holds(token)));
         }
         let pids = self.seen().get(&pid).map(|seen| seen.pids.clone()).unwrap_or_default();
@@ -84,7 +83,7 @@ impl Sight {
         let Some(seen) = self.seen().remove(&pid) else { return Ok(pairs(held)) };
         for name in &seen.names {
             let leases = self.provisioning.held_by(name).await?.into_iter();
-            let leases = leases.map(|(job, lease)| (lease.token, job));
+            let leases = leases.map(|held| (held.lease.token, held.job));
             held.extend(leases.filter(|(token, _)| seen.left.contains(token)));
         }
         Ok(pairs(held))
@@ -144,13 +143,6 @@ impl Processes {
     }
 }
 
-/// The process of a worker that a process belongs to, by its group, and that group.
-pub(super) fn instance_of(pid: i32, supervisor: &Handle) -> Option<(u32, Instance)> {
-    let group = u32::try_from(getpgid(Some(Pid::from_raw(pid))).ok()?.as_raw()).ok()?;
-    let view = supervisor.workers().into_iter().find(|view| view.pid == Some(group))?;
-    Some((group, view.instance))
-}
-
 /// Passes on what links hear.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -161,10 +153,10 @@ pub(super) struct Watch {
 impl PeerWatch for Watch {
     fn heard(&self, pid: i32, worker: &WorkerId) {
         // Whoever was not started here is heard all the same.
-        let Some((group, instance)) = instance_of(pid, &self.supervisor) else { return };
+        let Some((process, instance)) = self.supervisor.instance_of(pid) else { return };
         {
             let mut seen = self.sight.seen();
-            let seen = seen.entry(group).or_insert_with(|| Seen {
+            let seen = seen.entry(process).or_insert_with(|| Seen {
                 instance: instance.clone(),
                 pids: BTreeSet::new(),
                 names: BTreeSet::new(),
@@ -177,11 +169,15 @@ impl PeerWatch for Watch {
         self.supervisor.heard(instance.as_str());
     }
 
-    fn lost(&self, pid: i32, leases: &[LeaseToken]) {
+    fn lost(&self, pid: i32, leases: &[LeaseToken]) -> Duration {
         let mut seen = self.sight.seen();
-        if let Some(seen) = seen.values_mut().find(|seen| seen.pids.contains(&pid)) {
-            seen.left.extend(leases.iter().cloned());
-        }
+        let Some(seen) = seen.values_mut().find(|seen| seen.pids.contains(&pid)) else {
+            return Duration::ZERO;
+        };
+        seen.left.extend(leases.iter().cloned());
+        // It is asked to end, then told to, and then killed.
+        let grace = self.supervisor.stop_grace(seen.instance.as_str()).unwrap_or_default();
+        grace.saturating_mul(2).saturating_add(GONE_WITHIN)
     }
 }
 
@@ -201,7 +197,7 @@ impl Listener for Processes {
                 let worker = &ended.instance;
                 warn!(
                     area = "SUPERVISOR",
-                    %worker,
+                    worker_id = %worker,
                     %error,
                     "the end of a worker is not in the history of its jobs; their leases end as they would have"
                 );

@@ -15,7 +15,7 @@ use reclaimer_server::fleet::{
 };
 use reclaimer_supervisor::{Ended, Handle, View};
 
-use super::processes::{Processes, instance_of};
+use super::processes::Processes;
 
 /// Links and the processes at their ends.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Fleet {
 
     fn worker(&self, session: SessionView) -> WorkerShape {
         let process = session.pid.zip(self.workers.as_ref());
-        let process = process.and_then(|(pid, (handle, _))| instance_of(pid, handle));
+        let process = process.and_then(|(pid, (handle, _))| handle.instance_of(pid));
         WorkerShape {
             id: session.worker.to_string(),
             link: session.link,
@@ -123,7 +123,7 @@ impl reclaimer_server::fleet::Fleet for Fleet {
             return Ok(());
         }
         let session = session.ok_or_else(|| FleetError::UnknownWorker(worker.to_owned()))?;
-        let instance = session.pid.and_then(|pid| instance_of(pid, handle));
+        let instance = session.pid.and_then(|pid| handle.instance_of(pid));
         let (_, instance) = instance.ok_or_else(|| FleetError::NotSupervised(worker.to_owned()))?;
         handle.restart(instance.as_str()).map_err(|_| FleetError::UnknownWorker(worker.to_owned()))
     }

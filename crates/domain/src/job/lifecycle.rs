@@ -297,6 +297,13 @@ impl Job {
         }
     }
 
+    /// Whether anything was said about the job itself since it was handed out: that its worker lives says nothing about
+    /// whether the job ever reached it.
+    #[must_use]
+    pub fn is_heard_of(&self) -> bool {
+        self.report_stamp.is_some() || self.started_at.is_none_or(|at| self.updated_at > at)
+    }
+
     /// Sets when the lease ends unless its worker is heard again, and whether losing it would be nobody's fault. Does
     /// nothing without a lease.
     pub fn hold_lease(&mut self, until: Option<DateTime<Utc>>, excused: bool) {

@@ -79,7 +79,7 @@ impl Session {
                     Done::Reattached { asked, outcome }
                 })),
                 Effect::TakeOver(asked) => self.reports.push_back(Box::pin(async move {
-                    let outcome = context.provisioning.keep(asked.clone()).await;
+                    let outcome = context.provisioning.take_over(asked.clone()).await;
                     Done::TookOver { asked, outcome }
                 })),
                 Effect::Adopt(worker) => self.reports.push_back(Box::pin(async move {

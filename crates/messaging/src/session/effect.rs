@@ -1,12 +1,12 @@
 //! What a session wants done, and why it ends.
 
 use reclaimer_domain::id::JobId;
+use reclaimer_domain::job::LeaseToken;
 use reclaimer_domain::job::report::Report;
-use reclaimer_domain::job::{Lease, LeaseToken};
 use reclaimer_domain::name::WorkerId;
 use reclaimer_domain::ports::{Renewed, ReportAnswer, StoreError, Taken};
 use reclaimer_domain::wire::{InvalidReport, JobOnTheWire};
-use reclaimer_provisioning::Want;
+use reclaimer_provisioning::{HeldJob, Want};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -139,11 +139,11 @@ pub(crate) enum Done {
     },
     Adopted {
         worker: WorkerId,
-        outcome: Result<Vec<(JobId, Lease)>, StoreError>,
+        outcome: Result<Vec<HeldJob>, StoreError>,
     },
     TookOver {
         asked: Vec<LeaseToken>,
-        outcome: Result<Renewed, StoreError>,
+        outcome: Result<Vec<HeldJob>, StoreError>,
     },
     /// The worker has forgotten what it held before so many requests for jobs.
     Forgot {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::stream::StreamExt;
+use reclaimer_domain::job::LeaseToken;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -76,12 +77,15 @@ impl Session {
             Closed::Left | Closed::ServerEnds => info!(area = AREA, link, %worker_id, "session ended: {why}"),
             _ => warn!(area = AREA, link, %worker_id, leases = count, "session ended: {why}"),
         }
+        let mut grace = self.context.grace;
         if let Some(pid) = self.watched.pid.filter(|_| count > 0) {
-            self.watched.watch.lost(pid, &orphans);
+            grace = grace.max(self.watched.watch.lost(pid, &orphans));
         }
         // Leases that outlive the server get a grace when it is back.
-        if count > 0 && why != Closed::ServerEnds {
-            let held = self.context.provisioning.hold(orphans.clone(), Some(self.context.grace), false).await;
+        let graced: Vec<LeaseToken> =
+            orphans.iter().filter(|token| self.core.is_known(token)).cloned().collect();
+        if !graced.is_empty() && why != Closed::ServerEnds {
+            let held = self.context.provisioning.hold(graced, Some(grace), false).await;
             if let Err(error) = held {
                 warn!(area = AREA, link, %worker_id, %error, "the leases of a lost worker end as they would have");
             }

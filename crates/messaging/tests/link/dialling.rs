@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use reclaimer_domain::history::Actor;
+use reclaimer_domain::job::NewJob;
+use reclaimer_domain::ports::{Created, JobRead, JobStore};
 use reclaimer_messaging::BreakerOrder;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
@@ -12,6 +15,9 @@ use crate::rig::Rig;
 
 const HEARTBEAT: &[u8] =
     br#"{"origin":"external-crawler","destination":"web-server","type":"heartbeat","key":"heartbeat"}"#;
+
+const REQUEST: &[u8] =
+    br#"{"origin":"external-crawler","destination":"web-server","type":"jobRequest","key":"request_jobs"}"#;
 
 /// The next connection.
 async fn accept(listener: &UnixListener) -> UnixStream {
@@ -123,5 +129,33 @@ async fn a_reset_is_followed_by_an_attempt_at_once_and_a_forced_circuit_by_none(
     stream.write_all(HEARTBEAT).await.unwrap();
     rig.until("connected", |link| link.connections == 1 && link.next_attempt_at.is_none()).await;
     assert!(rig.handle.order("nowhere", BreakerOrder::Auto).is_err());
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_lost_before_the_circuit_opened_is_held_against_no_job() {
+    let rig = Rig::start();
+    let order = NewJob::of("X".parse().unwrap());
+    let created = rig.provisioning.create(vec![order], None, Actor::Producer).await.unwrap();
+    let Created::Done { single: Some(job), .. } = created else { panic!("{created:?}") };
+    let listener = bind(&rig.path());
+    let mut stream = accept(&listener).await;
+    // The database works in a thread of its own, for which time that is paused would not wait.
+    tokio::time::resume();
+    stream.write_all(REQUEST).await.unwrap();
+    rig.until("the job to be held", |_| rig.handle.sessions().iter().any(|session| session.held == 1)).await;
+    drop((stream, listener));
+    std::fs::remove_file(rig.path()).unwrap();
+    rig.until("the end", |link| link.connections == 0).await;
+    tokio::time::pause();
+    let excused = async || match rig.store.job(&job.id).await.unwrap() {
+        Some(JobRead::Whole(job)) => job.lease.unwrap().excused,
+        other => panic!("{other:?}"),
+    };
+    assert!(!excused().await, "whether the link is down is not known yet");
+    rig.until("open", |link| link.breaker.as_ref().unwrap().state == "open").await;
+    while !excused().await {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     rig.stop().await;
 }

@@ -1,11 +1,12 @@
 //! Leases: held, renewed, taken over, given back.
 
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::job::{Lease, LeaseToken};
+use reclaimer_domain::job::LeaseToken;
 use reclaimer_domain::name::{AccountId, WorkerId};
 use reclaimer_domain::ports::{Renewed, StoreError, Taken};
 use reclaimer_domain::secret::Secret;
 use reclaimer_domain::wire::JobOnTheWire;
+use reclaimer_provisioning::HeldJob;
 use tokio::time::Instant;
 
 use super::Core;
@@ -18,6 +19,9 @@ pub(super) struct Held {
     pub(super) job: JobId,
     /// Whose credentials it needs, where it was handed out here.
     pub(super) account: Option<AccountId>,
+    /// Whether the worker is known to have it. What was handed out over an earlier connection, and never reported on, may
+    /// have been lost with that; its lease ends unless there is a report.
+    known: bool,
     /// How often jobs had been asked for when it came.
     requests: u64,
     /// How often evidence about it was kept.
@@ -44,14 +48,26 @@ impl Core {
     pub(super) fn hold(&mut self, jobs: &[JobOnTheWire]) {
         for job in jobs {
             if let Some(token) = job.lease.as_ref().and_then(|lease| lease.token.parse().ok()) {
-                self.take_hold(token, job.id.clone(), job.account_id.clone());
+                self.take_hold(token, job.id.clone(), job.account_id.clone(), true);
             }
         }
     }
 
-    fn take_hold(&mut self, token: LeaseToken, job: JobId, account: Option<AccountId>) {
+    fn take_hold(&mut self, token: LeaseToken, job: JobId, account: Option<AccountId>, known: bool) {
         self.gained.push(token.clone());
-        self.held.insert(token, Held { job, account, requests: self.requests, evidence: 0 });
+        self.held.insert(token, Held { job, account, known, requests: self.requests, evidence: 0 });
+    }
+
+    /// Whether the worker is known to have what it holds by this lease.
+    pub(crate) fn is_known(&self, token: &LeaseToken) -> bool {
+        self.held.get(token).is_some_and(|held| held.known)
+    }
+
+    /// The worker reported on what it holds.
+    pub(super) fn heard_of(&mut self, token: &LeaseToken) {
+        if let Some(held) = self.held.get_mut(token) {
+            held.known = true;
+        }
     }
 
     pub(super) fn let_go(&mut self, token: &LeaseToken) -> Option<JobId> {
@@ -63,11 +79,16 @@ impl Core {
 
     /// Renews what is held, now and then while the worker is heard.
     pub(super) fn renewal(&mut self, now: Instant) -> Option<Effect> {
-        if now.duration_since(self.renewed_at) < self.settings.renew_every || self.held.is_empty() {
+        if now.duration_since(self.renewed_at) < self.settings.renew_every {
+            return None;
+        }
+        let known = self.held.iter().filter(|(_, held)| held.known).map(|(token, _)| token.clone());
+        let leases: Vec<LeaseToken> = known.collect();
+        if leases.is_empty() {
             return None;
         }
         self.renewed_at = now;
-        Some(Effect::Keep(self.held.keys().cloned().collect()))
+        Some(Effect::Keep(leases))
     }
 
     pub(super) fn kept(&mut self, renewed: Renewed) -> Vec<Effect> {
@@ -115,7 +136,7 @@ impl Core {
             let found = renewed.renewed.iter().find(|(_, held)| held.token == lease);
             effects.push(Effect::Send(match found {
                 Some((job, held)) => {
-                    self.take_hold(lease.clone(), job.clone(), None);
+                    self.take_hold(lease.clone(), job.clone(), None, true);
                     Outbound::Reattached { job: job.clone(), lease, expires_at: held.expires_at }
                 }
                 None => Outbound::NotReattached { lease: Secret::new(lease.expose()) },
@@ -127,10 +148,10 @@ impl Core {
     pub(super) fn adopted(
         &mut self,
         worker: WorkerId,
-        outcome: Result<Vec<(JobId, Lease)>, StoreError>,
+        outcome: Result<Vec<HeldJob>, StoreError>,
     ) -> Vec<Effect> {
         match outcome {
-            Ok(held) => held.into_iter().for_each(|(job, lease)| self.take_hold(lease.token, job, None)),
+            Ok(held) => self.take_up(held),
             Err(_) => self.unsettled.push(Effect::Adopt(worker)),
         }
         Vec::new()
@@ -139,15 +160,20 @@ impl Core {
     pub(super) fn took_over(
         &mut self,
         asked: Vec<LeaseToken>,
-        outcome: Result<Renewed, StoreError>,
+        outcome: Result<Vec<HeldJob>, StoreError>,
     ) -> Vec<Effect> {
         match outcome {
-            Ok(Renewed { renewed, .. }) => {
-                renewed.into_iter().for_each(|(job, lease)| self.take_hold(lease.token, job, None));
-            }
+            Ok(held) => self.take_up(held),
             Err(_) => self.unsettled.push(Effect::TakeOver(asked)),
         }
         Vec::new()
+    }
+
+    /// Holds what was handed out over another connection.
+    fn take_up(&mut self, held: Vec<HeldJob>) {
+        for HeldJob { job, lease, account, heard_of } in held {
+            self.take_hold(lease.token, job, account, heard_of);
+        }
     }
 
     /// A peer that asks only when it is idle, and asks again, has forgotten what it had before: its last word about that was

@@ -54,6 +54,9 @@ impl Core {
         held: Option<LeaseToken>,
         outcome: Result<ReportAnswer, StoreError>,
     ) -> Vec<Effect> {
+        if let (Some(token), Ok(ReportAnswer::Applied { .. })) = (&held, &outcome) {
+            self.heard_of(token);
+        }
         let (over, receipt) = match outcome {
             Ok(ReportAnswer::Applied { status, .. } | ReportAnswer::Duplicate { status }) => {
                 (status != Status::Running, Ok(()))

@@ -1,4 +1,12 @@
+use reclaimer_provisioning::HeldJob;
+
 use super::*;
+
+fn held_job(job: &str, token: &str, heard_of: bool) -> HeldJob {
+    let lease =
+        Lease { worker: "w".parse().unwrap(), token: lease(token), expires_at: noon(), excused: false };
+    HeldJob { job: job.parse().unwrap(), lease, account: None, heard_of }
+}
 
 /// Before how many requests a worker has forgotten what it had.
 #[track_caller]
@@ -112,8 +120,7 @@ fn what_cannot_be_found_out_about_leases_from_before_is_asked_again_and_not_call
         );
         assert!(rig.hear(Inbound::Heartbeat).is_empty(), "one attempt at a time");
     }
-    let held = Lease { worker: "w".parse().unwrap(), token: lease("2"), expires_at: noon(), excused: false };
-    let found = vec![("J".parse().unwrap(), held)];
+    let found = vec![held_job("J", "2", true)];
     rig.core.done(Done::Adopted { worker: "link:7".parse().unwrap(), outcome: Ok(found) });
     assert_eq!(rig.held(), ["2"]);
 }
@@ -125,10 +132,8 @@ fn a_second_connection_takes_over_what_the_first_held() {
     let effects = rig.core.command(Command::Inherit(leases.clone()));
     assert!(matches!(&effects[..], [Effect::TakeOver(asked)] if *asked == leases));
     // Here the second one was reported on meanwhile.
-    let held = Lease { worker: "w".parse().unwrap(), token: lease("1"), expires_at: noon(), excused: false };
-    let renewed =
-        Renewed { renewed: vec![("J".parse().unwrap(), held)], lost: vec![lease("2")], ..Renewed::default() };
-    assert!(rig.core.done(Done::TookOver { asked: leases, outcome: Ok(renewed) }).is_empty());
+    let outcome = Ok(vec![held_job("J", "1", true)]);
+    assert!(rig.core.done(Done::TookOver { asked: leases, outcome }).is_empty());
     assert_eq!(rig.held(), ["1"]);
     assert_eq!(rig.core.take_changes(), (vec![lease("1")], vec![]));
 }
@@ -165,4 +170,28 @@ fn what_can_be_no_lease_is_lost_and_the_others_are_held_again() {
         [Effect::Send(Outbound::NotReattached { lease: none }), Effect::Reattach(asked)]
             if none.expose().is_empty() && *asked == [lease("1")]
     ));
+}
+
+#[test]
+fn what_may_never_have_arrived_is_not_kept_by_heartbeats_alone() {
+    let mut rig = Rig::new();
+    let outcome = Ok(vec![held_job("J", "1", false), held_job("K", "2", true)]);
+    rig.core.done(Done::Adopted { worker: "link:7".parse().unwrap(), outcome });
+    let kept = |rig: &mut Rig| {
+        rig.now += SECOND * 15;
+        match rig.hear(Inbound::Heartbeat).pop() {
+            Some(Effect::Keep(mut leases)) => {
+                leases.sort_by(|one, other| one.expose().cmp(other.expose()));
+                leases
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(kept(&mut rig), [lease("2")]);
+    assert!(!rig.core.is_known(&lease("1")));
+    let (report, subject) = rig.report(json!({ "taskId": "J", "status": "processing" }));
+    assert_eq!(report.holder, reclaimer_domain::job::report::Holder::Lease(lease("1")));
+    let outcome = Ok(ReportAnswer::Applied { status: Status::Running, expires_at: None, spawned: 0 });
+    rig.core.done(Done::Reported { subject, held: Some(lease("1")), outcome });
+    assert_eq!(kept(&mut rig), [lease("1"), lease("2")]);
 }

@@ -58,8 +58,9 @@ fn credentials_are_for_whoever_holds_a_job_that_needs_them() {
 fn the_accounts_of_jobs_from_before_the_connection_are_looked_up() {
     let mut rig = Rig::new();
     let held = Lease { worker: "w".parse().unwrap(), token: lease("1"), expires_at: noon(), excused: false };
-    let outcome = Ok(vec![("J".parse().unwrap(), held)]);
-    rig.core.done(Done::Adopted { worker: "link:7".parse().unwrap(), outcome });
+    let renewed = vec![("J".parse().unwrap(), held)];
+    let outcome = Ok(Renewed { renewed, ..Renewed::default() });
+    rig.core.done(Done::Reattached { asked: vec![lease("1")], outcome });
     let effects = ask(&mut rig, of_account("t", "a"));
     assert!(matches!(&effects[..], [Effect::Refresh { among, .. }] if among.len() == 1), "{effects:?}");
     let nobodys = RefreshRequest::OfAccount {
