@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use reclaimer_domain::ports::{
-    AccountStore, Arrival, Clock, JobStore, RecoveryStore, StoreListener, TakenLease, TokenIssuer,
+    AccountStore, Arrival, Clock, Committed, JobStore, RecoveryStore, StoreListener, TakenLease, TokenIssuer,
 };
 use reclaimer_domain::secret::Secret;
 use reclaimer_messaging::Roster;
@@ -182,6 +182,8 @@ impl StoreListener for News {
     fn taken(&self, leases: &[TakenLease]) {
         self.roster.taken(leases);
     }
+
+    fn committed(&self, _: &Committed) {}
 }
 
 /// The database's settings.

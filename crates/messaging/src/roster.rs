@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use reclaimer_domain::job::LeaseToken;
 use reclaimer_domain::name::WorkerId;
-use reclaimer_domain::ports::{Arrival, StoreListener, TakenLease};
+use reclaimer_domain::ports::{Arrival, Committed, StoreListener, TakenLease};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
@@ -210,6 +210,8 @@ impl StoreListener for Roster {
             }
         }
     }
+
+    fn committed(&self, _: &Committed) {}
 }
 
 /// A connection's place; left when dropped.

@@ -7,7 +7,7 @@ use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::{InvalidJob, Job, NewJob};
 use reclaimer_domain::ports::{Arrival, CreatedJob};
 
-use crate::sqlite::{arrival, insert_new};
+use crate::sqlite::{Effects, arrival, insert_new};
 
 /// Why a job was not enqueued.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,6 @@ pub fn enqueue(
 ) -> Result<(CreatedJob, Arrival), EnqueueError> {
     order.validate()?;
     let job = Job::new(id, order, now);
-    let answer = insert_new(conn, &job, Actor::Producer)?;
+    let answer = insert_new(conn, &mut Effects::default(), &job, Actor::Producer)?;
     Ok((answer, arrival(&job)))
 }

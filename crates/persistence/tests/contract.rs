@@ -10,7 +10,7 @@ use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
 use diesel::{Connection, RunQueryDsl, SqliteConnection};
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::ports::{Arrival, JobStore, TakenLease};
+use reclaimer_domain::ports::{Arrival, Change, JobStore, TakenLease};
 use reclaimer_persistence::{SqliteConfig, SqliteStore};
 use reclaimer_testkit::contract::{Rig, Store};
 use reclaimer_testkit::{Recorded, noon, store_contract};
@@ -70,6 +70,11 @@ impl Rig for Sqlite {
     async fn taken(&self) -> Vec<TakenLease> {
         self.store.probe(noon()).await.unwrap();
         self.told.take_taken()
+    }
+
+    async fn changes(&self) -> Vec<Change> {
+        self.store.probe(noon()).await.unwrap();
+        self.told.take_changes()
     }
 
     async fn corrupt_progress(&self, id: &JobId) {

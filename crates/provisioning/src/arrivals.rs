@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use reclaimer_domain::name::{Command, QueueName};
-use reclaimer_domain::ports::{Arrival, Clock, StoreListener, TakenLease};
+use reclaimer_domain::ports::{Arrival, Clock, Committed, StoreListener, TakenLease};
 use tokio::sync::Notify;
 
 /// The line of waiting claimers. Made before the store, and given to both the store and the service.
@@ -194,6 +194,8 @@ impl StoreListener for Arrivals {
     }
 
     fn taken(&self, _: &[TakenLease]) {}
+
+    fn committed(&self, _: &Committed) {}
 }
 
 /// A place in the line; leaves it when dropped.

@@ -2,13 +2,14 @@
 
 use std::sync::Mutex;
 
-use reclaimer_domain::ports::{Arrival, StoreListener, TakenLease};
+use reclaimer_domain::ports::{Arrival, Change, Committed, StoreListener, TakenLease};
 
 /// Remembers all that a store told.
 #[derive(Debug, Default)]
 pub struct Recorded {
     arrivals: Mutex<Vec<Arrival>>,
     taken: Mutex<Vec<TakenLease>>,
+    changes: Mutex<Vec<Change>>,
 }
 
 impl Recorded {
@@ -20,6 +21,11 @@ impl Recorded {
     /// The leases that were taken from their holders since the last call.
     pub fn take_taken(&self) -> Vec<TakenLease> {
         self.taken.lock().map(|mut seen| std::mem::take(&mut *seen)).unwrap_or_default()
+    }
+
+    /// What happened to jobs since the last call.
+    pub fn take_changes(&self) -> Vec<Change> {
+        self.changes.lock().map(|mut seen| std::mem::take(&mut *seen)).unwrap_or_default()
     }
 }
 
@@ -33,6 +39,12 @@ impl StoreListener for Recorded {
     fn taken(&self, leases: &[TakenLease]) {
         if let Ok(mut seen) = self.taken.lock() {
             seen.extend_from_slice(leases);
+        }
+    }
+
+    fn committed(&self, group: &Committed) {
+        if let Ok(mut seen) = self.changes.lock() {
+            seen.extend_from_slice(&group.changes);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::ports::{Arrival, TakenLease};
+use reclaimer_domain::ports::{Arrival, Change, TakenLease};
 use reclaimer_testkit::contract::{Rig, Store};
 use reclaimer_testkit::{MemoryStore, Recorded, store_contract};
 
@@ -35,6 +35,10 @@ impl Rig for Memory {
 
     async fn taken(&self) -> Vec<TakenLease> {
         self.told.take_taken()
+    }
+
+    async fn changes(&self) -> Vec<Change> {
+        self.told.take_changes()
     }
 
     async fn corrupt_progress(&self, id: &JobId) {

@@ -32,6 +32,7 @@ use crate::name::{AccountId, Command, QueueName, UniqueKey, WorkerId};
 /// - J9 Reads never wait for writes.
 /// - J10 A result that came after its sender had lost the job is kept, at most [`MAX_LATE_RESULTS`] of a job, and counts
 ///   from when a person accepts it, once.
+/// - J11 After a commit the listener is told of every event that was appended, in order.
 ///
 /// [`MAX_LATE_RESULTS`]: crate::job::MAX_LATE_RESULTS
 #[async_trait]

@@ -26,8 +26,11 @@ pub use recovery::{
 };
 pub use retention::{Prune, Pruned, RetentionStore};
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
+use crate::history::HistoryEntry;
 use crate::id::JobId;
 use crate::job::LeaseToken;
 use crate::name::{Command, QueueName};
@@ -45,6 +48,41 @@ pub trait StoreListener: Send + Sync + std::fmt::Debug {
 
     /// These leases were taken from their holders.
     fn taken(&self, leases: &[TakenLease]);
+
+    /// A group of operations became durable. Called from the thread that writes: it must be quick and never wait.
+    fn committed(&self, group: &Committed);
+}
+
+/// A group of operations that became durable together.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Committed {
+    /// How many operations it had.
+    pub operations: usize,
+    /// From its beginning to the end of its commit.
+    pub took: Duration,
+    /// How many operations waited behind it when it ended.
+    pub waiting: usize,
+    /// What it appended to the history, in order.
+    pub changes: Vec<Change>,
+}
+
+/// Something that happened to a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The id of its event; ids grow in the order in which things happened.
+    pub event_id: i64,
+    /// To which job.
+    pub job: JobId,
+    /// The job's queue, after it.
+    pub queue: QueueName,
+    /// The job's command.
+    pub command: Command,
+    /// From when on the job may be taken, or might have been.
+    pub run_at: DateTime<Utc>,
+    /// How often recovery queued it again.
+    pub recoveries: u32,
+    /// What happened.
+    pub entry: HistoryEntry,
 }
 
 /// A job that waits for a worker.

@@ -56,7 +56,7 @@ pub(super) fn spawn(
         .first(conn)?;
         if found.is_none() {
             let job = intent.job(parent, area, now);
-            insert_new(conn, &job, Actor::System)?;
+            insert_new(conn, effects, &job, Actor::System)?;
             effects.now_waits(&job);
             spawned += 1;
         }

@@ -37,12 +37,14 @@ pub(super) fn claim(
                     if let Ok(entry) = job.claim(&worker, token, lease_for, now)
                         && job_table::update(conn, &guard, &job)?
                     {
-                        event_table::append(conn, job.id.as_str(), &entry)?;
+                        event_table::append(conn, effects, &job, entry)?;
                         effects.count(Flow { claims: 1, ..Flow::default() }, now);
                         jobs.push(job);
                     }
                 }
-                Err(mut unreadable) => broken |= set_aside(conn, &mut unreadable, Actor::System, now)?,
+                Err(mut unreadable) => {
+                    broken |= set_aside(conn, effects, &mut unreadable, Actor::System, now)?
+                }
             }
         }
         if !broken {

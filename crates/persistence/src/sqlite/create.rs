@@ -55,7 +55,7 @@ pub(super) fn create(
             parent.clone_from(&answers[place].id);
         }
         let job = Job::new(id, new, now);
-        let answer = insert_new(conn, &job, actor.clone())?;
+        let answer = insert_new(conn, effects, &job, actor.clone())?;
         if answer.created {
             effects.now_waits(&job);
             newest = Some(Box::new(job));
@@ -80,7 +80,12 @@ fn single(conn: &mut SqliteConnection, answers: &[CreatedJob]) -> QueryResult<Op
 }
 
 /// Writes a new job and its first event, unless a live job holds its unique key.
-pub(crate) fn insert_new(conn: &mut SqliteConnection, job: &Job, actor: Actor) -> QueryResult<CreatedJob> {
+pub(crate) fn insert_new(
+    conn: &mut SqliteConnection,
+    effects: &mut Effects,
+    job: &Job,
+    actor: Actor,
+) -> QueryResult<CreatedJob> {
     if let Some(key) = &job.unique_key
         && let Some(holder) = job_table::key_holder(conn, key)?
     {
@@ -89,7 +94,7 @@ pub(crate) fn insert_new(conn: &mut SqliteConnection, job: &Job, actor: Actor) -
         return Ok(CreatedJob { id, created: false });
     }
     job_table::insert(conn, job)?;
-    event_table::append(conn, job.id.as_str(), &job.created(actor))?;
+    event_table::append(conn, effects, job, job.created(actor))?;
     Ok(CreatedJob { id: job.id.clone(), created: true })
 }
 

@@ -1,14 +1,16 @@
 //! What a committed group means to the world outside the database.
 
 use chrono::{DateTime, Utc};
+use reclaimer_domain::history::HistoryEntry;
 use reclaimer_domain::job::{Job, Lease, Status};
-use reclaimer_domain::ports::{Arrival, Flow, Taken, TakenLease};
+use reclaimer_domain::ports::{Arrival, Change, Flow, Taken, TakenLease};
 
 /// Gathered while operations run, told after their commit, forgotten when they fail.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) taken: Vec<TakenLease>,
+    pub(crate) changes: Vec<Change>,
     /// What went through, and when.
     pub(crate) flow: Vec<(DateTime<Utc>, Flow)>,
 }
@@ -18,6 +20,7 @@ pub(crate) struct Effects {
 pub(crate) struct Mark {
     arrivals: usize,
     taken: usize,
+    changes: usize,
     flow: usize,
 }
 
@@ -34,6 +37,24 @@ impl Effects {
         self.taken.extend(lease.map(|lease| TakenLease { job: job.id.clone(), token: lease.token, why }));
     }
 
+    /// Something happened to a job, which is as that left it.
+    pub(crate) fn happened(&mut self, event_id: i64, job: &Job, entry: HistoryEntry) {
+        self.changes.push(Change {
+            event_id,
+            job: job.id.clone(),
+            queue: job.queue.clone(),
+            command: job.command.clone(),
+            run_at: job.run_at,
+            recoveries: job.recoveries,
+            entry,
+        });
+    }
+
+    /// The id of the last event that was appended, if one was.
+    pub(crate) fn last_event(&self) -> Option<i64> {
+        self.changes.last().map(|change| change.event_id)
+    }
+
     /// Counts what goes through at `now`.
     pub(crate) fn count(&mut self, flow: Flow, now: DateTime<Utc>) {
         match self.flow.last_mut() {
@@ -46,13 +67,19 @@ impl Effects {
     }
 
     pub(crate) fn mark(&self) -> Mark {
-        Mark { arrivals: self.arrivals.len(), taken: self.taken.len(), flow: self.flow.len() }
+        Mark {
+            arrivals: self.arrivals.len(),
+            taken: self.taken.len(),
+            changes: self.changes.len(),
+            flow: self.flow.len(),
+        }
     }
 
     /// Forgets what a failed operation gathered.
     pub(crate) fn forget_since(&mut self, mark: Mark) {
         self.arrivals.truncate(mark.arrivals);
         self.taken.truncate(mark.taken);
+        self.changes.truncate(mark.changes);
         self.flow.truncate(mark.flow);
     }
 }

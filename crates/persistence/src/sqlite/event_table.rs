@@ -5,10 +5,12 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::history::{EventKind, HistoryEntry, JobEvent};
 use reclaimer_domain::id::JobId;
+use reclaimer_domain::job::Job;
 use reclaimer_domain::name::RuleName;
 use reclaimer_domain::ports::{HistoryPage, Page, Recorded};
 use serde_json::Value;
 
+use super::effects::Effects;
 use super::stamp::read_stamp;
 use super::statement::prepared;
 
@@ -40,12 +42,34 @@ macro_rules! event_columns {
     };
 }
 
-/// Appends an event.
-pub(crate) fn append(conn: &mut SqliteConnection, job_id: &str, entry: &HistoryEntry) -> QueryResult<()> {
+/// Appends an event of a job, which is as the event left it.
+pub(crate) fn append(
+    conn: &mut SqliteConnection,
+    effects: &mut Effects,
+    job: &Job,
+    entry: HistoryEntry,
+) -> QueryResult<()> {
+    append_under(conn, effects, job.id.as_str(), job, entry)
+}
+
+/// Appends an event of a job whose row may bear a name that is none.
+pub(crate) fn append_under(
+    conn: &mut SqliteConnection,
+    effects: &mut Effects,
+    stored_id: &str,
+    job: &Job,
+    entry: HistoryEntry,
+) -> QueryResult<()> {
+    let id = match effects.last_event() {
+        Some(last) => last + 1,
+        // Whoever appends holds the database's one lock for writing: nobody else appends meanwhile.
+        None => last(conn)?.map_or(1, |last| last + 1),
+    };
     prepared!(
-        "INSERT INTO job_event (job_id, at, kind, from_status, to_status, actor, rule, reason, detail) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        job_id,
+        "INSERT INTO job_event (id, job_id, at, kind, from_status, to_status, actor, rule, reason, detail) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        id,
+        stored_id,
         entry.at,
         entry.kind.as_str(),
         entry.from.map(|status| status.as_str()),
@@ -55,8 +79,9 @@ pub(crate) fn append(conn: &mut SqliteConnection, job_id: &str, entry: &HistoryE
         entry.reason.as_ref(),
         entry.detail.as_ref().map(ToString::to_string),
     )
-    .run(conn)
-    .map(drop)
+    .run(conn)?;
+    effects.happened(id, job, entry);
+    Ok(())
 }
 
 /// A part of a job's events, oldest first. Where it goes on is told by the rows, readable or not.
@@ -150,9 +175,14 @@ fn recorded((row, (queue, command, account_id, max_attempts)): (Row, OfJob)) -> 
 pub(super) fn ends(conn: &mut SqliteConnection) -> QueryResult<Option<(i64, i64)>> {
     let first: Option<(i64,)> =
         prepared!("SELECT id FROM job_event ORDER BY id LIMIT 1").rows::<(BigInt,)>().first(conn)?;
+    Ok(first.map(|(first,)| first).zip(last(conn)?))
+}
+
+/// The id of the last event.
+fn last(conn: &mut SqliteConnection) -> QueryResult<Option<i64>> {
     let last: Option<(i64,)> =
         prepared!("SELECT id FROM job_event ORDER BY id DESC LIMIT 1").rows::<(BigInt,)>().first(conn)?;
-    Ok(first.zip(last).map(|((first,), (last,))| (first, last)))
+    Ok(last.map(|(last,)| last))
 }
 
 /// The first id from which on events are not older than `since`.

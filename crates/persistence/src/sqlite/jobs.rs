@@ -104,7 +104,7 @@ impl JobStore for SqliteStore {
     }
 
     async fn testify(&self, evidence: Evidence) -> Result<bool, StoreError> {
-        self.write("keep evidence", move |conn, _| leases::testify(conn, evidence)).await
+        self.write("keep evidence", move |conn, effects| leases::testify(conn, effects, evidence)).await
     }
 
     async fn discover(&self, order: Discovery) -> Result<DiscoveryAnswer, StoreError> {

@@ -78,7 +78,7 @@ pub(super) fn accept(
     let Some(found) = job_table::find(conn, id.as_str())? else {
         return Ok(Applied::Refused(Refused::NoSuchJob(id)));
     };
-    let Loaded { mut job, guard } = match readable(conn, found, now)? {
+    let Loaded { mut job, guard } = match readable(conn, effects, found, now)? {
         Ok(loaded) => loaded,
         Err(broken) => return Ok(Applied::Refused(refused(&broken))),
     };
@@ -93,8 +93,8 @@ pub(super) fn accept(
         Err(illegal) => return Ok(Applied::Refused(illegal.into())),
     };
     job_table::update(conn, &guard, &job)?;
-    for entry in &entries {
-        event_table::append(conn, job.id.as_str(), entry)?;
+    for entry in entries {
+        event_table::append(conn, effects, &job, entry)?;
     }
     prepared!(
         "UPDATE late_result SET accepted_at = ? WHERE job_id = ? AND number = ?",

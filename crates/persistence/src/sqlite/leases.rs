@@ -80,11 +80,15 @@ pub(super) fn note_pending_start(
 }
 
 /// Adds evidence to a job's history.
-pub(super) fn testify(conn: &mut SqliteConnection, evidence: Evidence) -> QueryResult<bool> {
+pub(super) fn testify(
+    conn: &mut SqliteConnection,
+    effects: &mut Effects,
+    evidence: Evidence,
+) -> QueryResult<bool> {
     let Some(Ok(Loaded { job, .. })) = job_table::find(conn, evidence.job.as_str())? else {
         return Ok(false);
     };
-    event_table::append(conn, job.id.as_str(), &job.evidence(evidence))?;
+    event_table::append(conn, effects, &job, job.evidence(evidence))?;
     Ok(true)
 }
 
@@ -106,7 +110,7 @@ pub(super) fn release(
             continue;
         };
         if job_table::update(conn, &guard, &job)? {
-            event_table::append(conn, job.id.as_str(), &entry)?;
+            event_table::append(conn, effects, &job, entry)?;
             effects.now_waits(&job);
             answer.released.push((job.id, token));
         } else {

@@ -42,7 +42,7 @@ pub(super) fn administer_found(
     actor: Actor,
     now: DateTime<Utc>,
 ) -> QueryResult<Applied<Administered>> {
-    let Loaded { mut job, guard } = match readable(conn, found, now)? {
+    let Loaded { mut job, guard } = match readable(conn, effects, found, now)? {
         Ok(loaded) => loaded,
         Err(broken) => return Ok(Applied::Refused(refused(&broken))),
     };
@@ -55,7 +55,7 @@ pub(super) fn administer_found(
         // Another process changed the job between the read and the write; it has that status no more.
         return Ok(Applied::Refused(Refused::NoSuchJob(job.id)));
     }
-    event_table::append(conn, job.id.as_str(), &entry)?;
+    event_table::append(conn, effects, &job, entry)?;
     effects.now_waits(&job);
     if job.status == Status::Cancelled {
         effects.lease_taken(&job, held, Taken::Cancelled);
@@ -64,9 +64,14 @@ pub(super) fn administer_found(
 }
 
 /// The job of a row. One that cannot be read is set aside first, which makes most of them readable.
-pub(super) fn readable(conn: &mut SqliteConnection, found: Found, now: DateTime<Utc>) -> QueryResult<Found> {
+pub(super) fn readable(
+    conn: &mut SqliteConnection,
+    effects: &mut Effects,
+    found: Found,
+    now: DateTime<Utc>,
+) -> QueryResult<Found> {
     let Err(mut unreadable) = found else { return Ok(found) };
-    if set_aside(conn, &mut unreadable, Actor::System, now)?
+    if set_aside(conn, effects, &mut unreadable, Actor::System, now)?
         && let Some(found) = job_table::find(conn, &unreadable.id)?
     {
         return Ok(found);
@@ -91,7 +96,7 @@ pub(super) fn rerun(
     let Some(found) = job_table::find(conn, id.as_str())? else {
         return Ok(Applied::Refused(Refused::NoSuchJob(id.clone())));
     };
-    let job = match readable(conn, found, now)? {
+    let job = match readable(conn, effects, found, now)? {
         Ok(Loaded { job, .. }) => job,
         Err(broken) => return Ok(Applied::Refused(refused(&broken))),
     };
@@ -108,7 +113,7 @@ fn create_one(
     job: Job,
     actor: Actor,
 ) -> QueryResult<Applied<Box<Job>>> {
-    let answer = insert_new(conn, &job, actor)?;
+    let answer = insert_new(conn, effects, &job, actor)?;
     match (&job.unique_key, answer.created) {
         (Some(key), false) => Ok(Applied::Refused(Refused::KeyHeld { key: key.clone(), holder: answer.id })),
         (_, _) => {
@@ -142,7 +147,7 @@ pub(super) fn discover(
         None => None,
     };
     if let Some(found) = last {
-        let loaded = match readable(conn, found, now)? {
+        let loaded = match readable(conn, effects, found, now)? {
             Ok(loaded) => loaded,
             Err(broken) => return Ok(DiscoveryAnswer::Refused(refused(&broken))),
         };

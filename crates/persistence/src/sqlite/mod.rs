@@ -39,7 +39,7 @@ use readers::Readers;
 use writer::Writer;
 
 pub(crate) use create::insert_new;
-pub(crate) use effects::arrival;
+pub(crate) use effects::{Effects, arrival};
 
 /// A store on one SQLite file. Cheap to clone; all clones share one writer.
 #[derive(Debug, Clone)]

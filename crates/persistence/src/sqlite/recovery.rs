@@ -61,11 +61,17 @@ impl RecoveryStore for SqliteStore {
         run: RunId,
         now: DateTime<Utc>,
     ) -> Result<u32, StoreError> {
-        self.write("set rows aside", move |conn, _| {
+        self.write("set rows aside", move |conn, effects| {
             let mut changed = 0;
             for row in rows {
                 if let Some(Err(mut unreadable)) = job_table::find(conn, &row.id)?
-                    && set_aside::set_aside(conn, &mut unreadable, Actor::Recovery(run.clone()), now)?
+                    && set_aside::set_aside(
+                        conn,
+                        effects,
+                        &mut unreadable,
+                        Actor::Recovery(run.clone()),
+                        now,
+                    )?
                 {
                     changed += 1;
                 }
@@ -115,9 +121,11 @@ impl RecoveryStore for SqliteStore {
 
     async fn undo(&self, order: Undo) -> Result<Undone, StoreError> {
         if order.dry_run {
-            return self.read("look at a recovery run", move |conn| undo::undo(conn, &order)).await;
+            return self
+                .read("look at a recovery run", move |conn| undo::undo(conn, &mut Effects::default(), &order))
+                .await;
         }
-        self.write("undo a recovery run", move |conn, _| undo::undo(conn, &order)).await
+        self.write("undo a recovery run", move |conn, effects| undo::undo(conn, effects, &order)).await
     }
 }
 
@@ -391,10 +399,11 @@ fn apply(
     if !job_table::update(conn, &guard, &job)? {
         return Ok(Outcome::LostRace { found: Some(job.status) });
     }
-    if entry.kind != EventKind::NotRecovered || !event_table::repeats_last(conn, &job.id, &entry)? {
-        event_table::append(conn, job.id.as_str(), &entry)?;
+    let changes = entry.kind != EventKind::NotRecovered;
+    if changes || !event_table::repeats_last(conn, &job.id, &entry)? {
+        event_table::append(conn, effects, &job, entry)?;
     }
-    if entry.kind != EventKind::NotRecovered {
+    if changes {
         effects.now_waits(&job);
         effects.lease_taken(&job, held, Taken::Reclaimed);
         if job.status == Status::Queued && !excused {

@@ -36,7 +36,7 @@ pub(super) fn report(
         Ok(Verdict::Stale | Verdict::Overtaken | Verdict::Applied(_)) => {
             let (history, kept) = (event_table::latest(conn, &job.id)?, late::count(conn, &job.id)?);
             if let Some(stale) = job.stale_report(&report, &history, kept, now) {
-                event_table::append(conn, job.id.as_str(), &stale.entry)?;
+                event_table::append(conn, effects, &job, stale.entry)?;
                 if let Some(result) = &stale.late {
                     late::keep(conn, &job.id, result)?;
                 }
@@ -44,8 +44,8 @@ pub(super) fn report(
             return Ok(ReportAnswer::Stale { status: job.status });
         }
     };
-    for entry in &entries {
-        event_table::append(conn, job.id.as_str(), entry)?;
+    for entry in entries {
+        event_table::append(conn, effects, &job, entry)?;
     }
     areas::record(conn, &report.areas, now)?;
     let spawned = areas::spawn(conn, effects, &job, &report.areas, &spawn, now)?;

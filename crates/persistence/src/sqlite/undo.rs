@@ -7,6 +7,7 @@ use reclaimer_domain::id::{JobId, RunId};
 use reclaimer_domain::job::{NotUndone, Status};
 use reclaimer_domain::ports::{Undo, Undone};
 
+use super::effects::Effects;
 use super::job_table::{self, Found, Loaded, load};
 use super::row::{Row, RowSql, Unreadable};
 use super::stamp::read_stamp;
@@ -33,7 +34,7 @@ pub(super) fn keep(
 }
 
 /// Puts back what a run changed.
-pub(super) fn undo(conn: &mut SqliteConnection, order: &Undo) -> QueryResult<Undone> {
+pub(super) fn undo(conn: &mut SqliteConnection, effects: &mut Effects, order: &Undo) -> QueryResult<Undone> {
     let mut answer = Undone::default();
     let changed: Vec<(String, String)> = prepared!(
         "SELECT job_id, at FROM recovery_change WHERE run_id = ? ORDER BY job_id",
@@ -43,7 +44,7 @@ pub(super) fn undo(conn: &mut SqliteConnection, order: &Undo) -> QueryResult<Und
     .all(conn)?;
     for (id, at) in &changed {
         let Ok(job) = id.parse::<JobId>() else { continue };
-        match undo_one(conn, order, &job, read_stamp(at).unwrap_or_default())? {
+        match undo_one(conn, effects, order, &job, read_stamp(at).unwrap_or_default())? {
             Ok(status) => answer.undone.push((job, status)),
             Err(why) => answer.left.push((job, why)),
         }
@@ -62,6 +63,7 @@ pub(super) fn undo(conn: &mut SqliteConnection, order: &Undo) -> QueryResult<Und
 
 fn undo_one(
     conn: &mut SqliteConnection,
+    effects: &mut Effects,
     order: &Undo,
     id: &JobId,
     recovered_at: DateTime<Utc>,
@@ -89,7 +91,7 @@ fn undo_one(
         if !job_table::update(conn, &guard, &job)? {
             return Ok(Err(NotUndone::Changed(job.status)));
         }
-        event_table::append(conn, id.as_str(), &entry)?;
+        event_table::append(conn, effects, &job, entry)?;
         prepared!("DELETE FROM recovery_change WHERE job_id = ?", id.as_str()).run(conn)?;
     }
     Ok(Ok(job.status))

@@ -1,4 +1,4 @@
-//! J8: whom the arrival sink is told of.
+//! J8: whom the arrival sink is told of. J11: what a listener is told of what happened.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 use reclaimer_domain::account::Standing;
 use reclaimer_domain::area::Area;
 use reclaimer_domain::decision::{Action, Decision};
-use reclaimer_domain::history::Actor;
+use reclaimer_domain::history::{Actor, JobEvent};
 use reclaimer_domain::job::report::{Outcome, Report};
 use reclaimer_domain::job::{NewJob, Reset, SpawnIntent, Status};
 use reclaimer_domain::ports::{
-    AdminAction, Arrival, Bulk, Create, Discovery, JobFilter, Release, ReportOrder,
+    AdminAction, Arrival, Bulk, Change, Create, Discovery, JobFilter, Release, ReportOrder,
 };
 
 use super::ask::{LEASE, at, failure, id, order, report, token};
@@ -144,6 +144,34 @@ pub async fn spawned_and_discovered_jobs_are_told_of(rig: &dyn Rig) {
     store.administered(&id("d"), AdminAction::Pause, at(8)).await;
     store.discover(discovery("f", at(9))).await.unwrap();
     assert_eq!(rig.arrivals().await, [arrival("default", "FIND", at(9))]);
+}
+
+/// J11: a listener is told of each event that was appended, in the order of their ids, and of none that was not.
+pub async fn what_happened_is_told_of(rig: &dyn Rig) {
+    let store = rig.store();
+    rig.changes().await;
+    let job = store.add_running("a", order("X"), "w", "1").await;
+    let other = store.add_in(Status::Failed, "b", order("Y")).await;
+    store.tell(report(&job, "1", Outcome::Completed), at(5)).await;
+    store.tell(report(&job, "1", Outcome::Completed), at(6)).await;
+    store.tell(report(&job, "2", Outcome::Completed), at(7)).await;
+    let failed = vec![(id("c"), order("X")), (id("a"), order("X"))];
+    let create = Create { jobs: failed, idempotency: None, actor: Actor::Producer, now: noon() };
+    assert!(store.create(create).await.is_err(), "`a` exists");
+    let told = rig.changes().await;
+    let mut kept = Vec::new();
+    for job in [&job, &other] {
+        kept.extend(store.events(job, None, 100).await.unwrap().unwrap().items);
+    }
+    kept.sort_by_key(|event| event.id);
+    let as_kept = |change: &Change| JobEvent {
+        id: change.event_id,
+        job_id: change.job.clone(),
+        entry: change.entry.clone(),
+    };
+    assert_eq!(told.iter().map(as_kept).collect::<Vec<_>>(), kept);
+    assert!(kept.len() > 4, "{kept:?}");
+    assert!(told.iter().all(|change| (change.command == text("X")) == (change.job == job)));
 }
 
 /// J8: when a queue is resumed its jobs can be taken again, now or at their moment: all are told of.

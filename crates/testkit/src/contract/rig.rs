@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::ports::{AccountStore, Arrival, JobStore, RecoveryStore, RetentionStore, TakenLease};
+use reclaimer_domain::ports::{
+    AccountStore, Arrival, Change, JobStore, RecoveryStore, RetentionStore, TakenLease,
+};
 
 /// A whole store: every port that the suite is about.
 pub trait Store: JobStore + AccountStore + RecoveryStore + RetentionStore {}
@@ -27,6 +29,9 @@ pub trait Rig: Send + Sync {
 
     /// Which leases its listener was told of as taken since the last call.
     async fn taken(&self) -> Vec<TakenLease>;
+
+    /// What its listener was told of as having happened to jobs since the last call.
+    async fn changes(&self) -> Vec<Change>;
 
     /// Spoils the `progress` of a stored job, so that its row cannot be read.
     async fn corrupt_progress(&self, id: &JobId);

@@ -141,6 +141,7 @@ macro_rules! store_contract {
                 jobs_given_back_are_told_of
                 recovered_jobs_are_told_of
                 spawned_and_discovered_jobs_are_told_of
+                what_happened_is_told_of
                 a_resumed_queue_is_told_of
             }
             candidates {

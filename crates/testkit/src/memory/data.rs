@@ -10,7 +10,7 @@ use reclaimer_domain::history::{Actor, HistoryEntry, JobEvent};
 use reclaimer_domain::id::{JobId, RunId};
 use reclaimer_domain::job::{Job, LeaseToken, Status};
 use reclaimer_domain::name::{AccountId, QueueName, UniqueKey};
-use reclaimer_domain::ports::{CreatedJob, StoreError};
+use reclaimer_domain::ports::{self, CreatedJob, StoreError};
 use reclaimer_domain::recovery::RunRecord;
 
 use super::effects::Effects;
@@ -147,6 +147,14 @@ impl Data {
             row.events.push(event);
             self.last_event += 1;
         }
+    }
+
+    /// What was appended since the data was `before`, in order.
+    pub(super) fn changes_since(&self, before: &Self) -> Vec<ports::Change> {
+        let mut changes: Vec<ports::Change> =
+            self.rows().flat_map(|row| row.changes_after(before.last_event)).collect();
+        changes.sort_by_key(|change| change.event_id);
+        changes
     }
 
     /// Sets a row aside that cannot be read; answers whether it is one.

@@ -4,13 +4,14 @@ use std::sync::Mutex;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reclaimer_domain::job::{Job, Lease, Status};
-use reclaimer_domain::ports::{Arrival, Flow, StoreListener, Taken, TakenLease};
+use reclaimer_domain::ports::{Arrival, Change, Committed, Flow, StoreListener, Taken, TakenLease};
 
 /// Gathered while a write is made, told after it, forgotten when it fails.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
     pub(super) arrivals: Vec<Arrival>,
     taken: Vec<TakenLease>,
+    pub(super) changes: Vec<Change>,
     flow: Vec<(DateTime<Utc>, Flow)>,
 }
 
@@ -44,6 +45,7 @@ impl Effects {
         if !self.taken.is_empty() {
             listener.taken(&self.taken);
         }
+        listener.committed(&Committed { operations: 1, changes: self.changes, ..Committed::default() });
     }
 }
 

@@ -143,6 +143,7 @@ impl MemoryStore {
             let mut data = self.data();
             let mut next = data.clone();
             let answer = work(&mut next, &mut effects)?;
+            effects.changes = next.changes_since(&data);
             *data = next;
             answer
         };

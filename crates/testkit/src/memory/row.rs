@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use reclaimer_domain::history::{EventKind, HistoryEntry, JobEvent};
 use reclaimer_domain::id::RunId;
 use reclaimer_domain::job::{Job, LateResult, Progress, Status};
-use reclaimer_domain::ports::BrokenRow;
+use reclaimer_domain::ports::{self, BrokenRow};
 use serde_json::{Map, Value, json};
 
 /// A row as found: a job, or what is wrong with it.
@@ -70,6 +70,19 @@ impl Row {
     /// Whether it holds its unique key.
     pub(super) fn is_live(&self) -> bool {
         self.status().is_none_or(|status| !status.is_terminal())
+    }
+
+    /// What happened to it after an event, as a listener is told.
+    pub(super) fn changes_after(&self, event: i64) -> impl Iterator<Item = ports::Change> + '_ {
+        self.events.iter().filter(move |its| its.id > event).map(|its| ports::Change {
+            event_id: its.id,
+            job: its.job_id.clone(),
+            queue: self.job.queue.clone(),
+            command: self.job.command.clone(),
+            run_at: self.job.run_at,
+            recoveries: self.job.recoveries,
+            entry: its.entry.clone(),
+        })
     }
 
     pub(super) fn read(&self) -> Found {

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
-use reclaimer_domain::ports::{StoreError, StoreListener};
+use reclaimer_domain::ports::{Committed, StoreError, StoreListener};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::Message;
@@ -92,7 +93,7 @@ impl Thread {
                 let room = group.len() < MOST_IN_GROUP || closing.is_some();
                 next = if room { inbox.try_recv().ok() } else { None };
             }
-            self.carry_out(group);
+            self.carry_out(group, || inbox.len());
             if let Some(closed) = closing {
                 self.disconnect();
                 // Whoever asked for the end may be gone; it has come all the same.
@@ -105,7 +106,7 @@ impl Thread {
     }
 
     /// Runs a group, commits it, and tells everybody.
-    fn carry_out(&mut self, group: Vec<Box<dyn Operation>>) {
+    fn carry_out(&mut self, group: Vec<Box<dyn Operation>>, waiting: impl FnOnce() -> usize) {
         if group.is_empty() {
             return;
         }
@@ -121,6 +122,7 @@ impl Thread {
             }
         };
         let mut effects = Effects::default();
+        let began = Instant::now();
         let (settles, outcome) = run_group(conn, operations, &mut effects, prove);
         match &outcome {
             Ok(()) => {
@@ -137,6 +139,7 @@ impl Thread {
                 self.after_failure(ended);
             }
         }
+        let took = began.elapsed();
         for settle in settles {
             settle(outcome.as_ref().copied());
         }
@@ -150,6 +153,10 @@ impl Thread {
         }
         if may_stand && !effects.taken.is_empty() {
             self.listener.taken(&effects.taken);
+        }
+        if outcome.is_ok() {
+            let changes = effects.changes;
+            self.listener.committed(&Committed { operations: size, took, waiting: waiting(), changes });
         }
     }
 
