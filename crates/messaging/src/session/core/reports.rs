@@ -15,7 +15,7 @@ impl Core {
         let task = text(&report, "taskId").or_else(|| text(&report, "jobId"));
         let lease = match report.get("lease") {
             Some(Value::Object(lease)) => lease.get("token").and_then(Value::as_str).map(ToOwned::to_owned),
-            Some(Value::String(lease)) => Some(lease.clone()),
+            Some(Value::String(lease)) if !lease.is_empty() => Some(lease.clone()),
             _ => None,
         };
         let subject = Subject { task, lease };

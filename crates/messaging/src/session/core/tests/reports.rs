@@ -9,6 +9,8 @@ fn a_report_without_a_lease_counts_by_the_one_this_connection_holds() {
     let (report, subject) = rig.report(json!({ "taskId": "J", "status": "processing" }));
     assert_eq!(report.holder, Holder::Lease(lease("1")));
     assert_eq!(subject, Subject { task: Some("J".into()), lease: None });
+    let (report, _) = rig.report(json!({ "taskId": "J", "lease": "", "status": "completed" }));
+    assert_eq!(report.holder, Holder::Lease(lease("1")), "an empty one names none");
     let (report, _) = rig.report(json!({ "taskId": "other", "status": "processing" }));
     assert_eq!(report.holder, Holder::Worker("link:7".parse().unwrap()));
 }
