@@ -54,6 +54,12 @@ impl Beat {
         self.0.due.store(NEVER, Ordering::Relaxed);
     }
 
+    /// Somebody called the loop, which is to turn within this time, unless that was said of an earlier moment already.
+    pub fn called(&self, now: Instant, within: Duration) {
+        let due = self.millis(now).saturating_add(u64::try_from(within.as_millis()).unwrap_or(NEVER));
+        self.0.due.fetch_min(due, Ordering::Relaxed);
+    }
+
     /// How it stands.
     #[must_use]
     pub fn look(&self, now: Instant) -> Pulse {
@@ -94,6 +100,12 @@ mod tests {
         beat.turned(begun + SECOND * 8, SECOND * 5);
         assert_eq!(pulse(8).overdue_by, None);
         beat.rests(begun + SECOND * 9);
+        assert_eq!(pulse(9_000).overdue_by, None);
+        beat.called(begun + SECOND * 10, SECOND * 5);
+        beat.called(begun + SECOND * 14, SECOND * 5);
+        assert_eq!(pulse(15).overdue_by, None);
+        assert_eq!(pulse(16).overdue_by, Some(SECOND), "the second call puts off nothing");
+        beat.rests(begun + SECOND * 17);
         assert_eq!(pulse(9_000).overdue_by, None);
     }
 

@@ -211,14 +211,20 @@ impl Terms<'_> {
             at.map_or_else(String::new, |at| format!("; tried again at {}", rfc3339(at)))
         };
         let next = link.next_attempt_at;
+        let due = next.max(link.breaker.as_ref().and_then(|breaker| match breaker.state {
+            BreakerState::Open => breaker.next_probe_at,
+            BreakerState::HalfOpen => Some(breaker.since),
+            BreakerState::Closed | BreakerState::ForcedOpen | BreakerState::ForcedClosed => None,
+        }));
         let what = match &link.breaker {
             Some(breaker) if breaker.state == BreakerState::ForcedOpen => {
                 format!("link `{name}` is forced open until it is set to `auto` or `reset`")
             }
-            _ if next.is_some_and(|at| self.ago(at) > self.limits.undialled_after) => {
-                format!("nobody dials link `{name}` any more: it was to be tried again at {}", {
-                    next.map(rfc3339).unwrap_or_default()
-                })
+            _ if due.is_some_and(|at| self.ago(at) > self.limits.undialled_after) => {
+                let due = due.map(rfc3339).unwrap_or_default();
+                format!(
+                    "nobody dials link `{name}` any more: it was to be tried again at {due}; restart the server"
+                )
             }
             Some(breaker) if breaker.state == BreakerState::Open => {
                 let failures = breaker.consecutive_failures;
@@ -276,7 +282,7 @@ impl Terms<'_> {
         if worker.paused || worker.held > 0 {
             return None;
         }
-        let idle_since = worker.asked_at.unwrap_or(worker.connected_at).max(worker.connected_at);
+        let idle_since = worker.active_at.unwrap_or(worker.connected_at).max(worker.connected_at);
         let serves =
             |queue: &&Queue| worker.queue.as_ref().is_none_or(|own| *own == queue.name) && !queue.paused;
         let waits = queues.iter().filter(serves).filter_map(|queue| Some((queue, queue.oldest_queued_at?)));

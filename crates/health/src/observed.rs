@@ -142,9 +142,9 @@ pub struct Worker {
     /// When anything was last heard of it.
     #[serde(with = "millis")]
     pub last_heartbeat_at: DateTime<Utc>,
-    /// When it last asked for jobs, or got one.
+    /// When it last asked for jobs, waited for one, or held one.
     #[serde(with = "millis_option")]
-    pub asked_at: Option<DateTime<Utc>>,
+    pub active_at: Option<DateTime<Utc>>,
 }
 
 /// What a supervised process does.

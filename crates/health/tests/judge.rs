@@ -1,5 +1,7 @@
 //! Each indicator: what it says of what was seen.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what is not there fails it")]
+
 use chrono::{DateTime, TimeDelta, Utc};
 use reclaimer_health::{
     Breaker, BreakerState, Database, Figures, Health, Indicator, Limits, Link, LinkMode, Loop, Observations,
@@ -64,7 +66,7 @@ fn worker() -> Worker {
         held: 0,
         connected_at: ago(600),
         last_heartbeat_at: ago(1),
-        asked_at: Some(ago(300)),
+        active_at: Some(ago(300)),
     }
 }
 
@@ -164,13 +166,24 @@ fn a_crawler_that_is_away_is_degraded_and_never_down() {
 
 #[test]
 fn a_link_that_nobody_dials_any_more_is_found() {
-    let dead = Link { next_attempt_at: Some(ago(61)), ..link(LinkMode::Dial) };
-    says(
-        Observations { links: vec![dead], ..well() },
-        "link",
-        Status::Degraded,
-        "nobody dials link `crawler` any more",
-    );
+    let breaker =
+        |state, since, next_probe_at| Some(Breaker { state, since, consecutive_failures: 5, next_probe_at });
+    let seen = |breaker| {
+        let link = Link { next_attempt_at: Some(ago(61)), breaker, ..link(LinkMode::Dial) };
+        Observations { links: vec![link], ..well() }
+    };
+    for overdue in [
+        None,
+        breaker(BreakerState::Closed, ago(900), None),
+        breaker(BreakerState::Open, ago(200), Some(ago(90))),
+        breaker(BreakerState::HalfOpen, ago(70), Some(ago(0))),
+    ] {
+        says(seen(overdue), "link", Status::Degraded, "nobody dials link `crawler` any more");
+    }
+    let patient = breaker(BreakerState::Open, ago(200), Some(ago(-60)));
+    says(seen(patient), "link", Status::Degraded, "is open after 5 failures");
+    let probing = breaker(BreakerState::HalfOpen, ago(5), Some(ago(0)));
+    says(seen(probing), "link", Status::Degraded, "is not connected");
 }
 
 #[test]
@@ -192,8 +205,8 @@ fn a_worker_that_lives_but_takes_nothing_is_deaf() {
     let fine = [
         ("it works", Worker { held: 1, ..worker() }, queue("q")),
         ("it is not to take any", Worker { paused: true, ..worker() }, queue("q")),
-        ("it asked just now", Worker { asked_at: Some(ago(59)), ..worker() }, queue("q")),
-        ("it has only come", Worker { asked_at: None, connected_at: ago(59), ..worker() }, queue("q")),
+        ("it asked just now", Worker { active_at: Some(ago(59)), ..worker() }, queue("q")),
+        ("it has only come", Worker { active_at: None, connected_at: ago(59), ..worker() }, queue("q")),
         ("its link serves another queue", Worker { queue: Some("other".into()), ..worker() }, queue("q")),
         ("the queue is paused", worker(), Queue { paused: true, ..queue("q") }),
         ("nothing is due", worker(), Queue { oldest_queued_at: None, ..queue("q") }),

@@ -28,6 +28,7 @@ pub(crate) async fn run(line: &Arc<Line>, stream: UnixStream, on_proof: impl FnO
         proven: false,
         connected_at: now,
         heard_at: now,
+        active_at: None,
         held: 0,
         room: 0,
         status: None,

@@ -11,7 +11,8 @@ use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::LeaseToken;
 use reclaimer_domain::name::{QueueName, WorkerId};
 use reclaimer_domain::ports::Clock;
-use reclaimer_domain::time::after;
+use reclaimer_domain::time::{after, before};
+use reclaimer_health::Beat;
 use reclaimer_provisioning::Provisioning;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -96,6 +97,7 @@ pub(crate) struct Line {
 struct Progress {
     failures: u64,
     last_error: Option<String>,
+    away_since: Option<DateTime<Utc>>,
     next_attempt_at: Option<DateTime<Utc>>,
 }
 
@@ -108,12 +110,16 @@ pub struct LinkView {
     pub mode: &'static str,
     /// `envelope` or `flat`.
     pub dialect: &'static str,
+    /// The only queue it serves; `None` = any.
+    pub queue: Option<QueueName>,
     /// How many connections it has.
     pub connections: usize,
     /// How often connecting failed since the start.
     pub connection_failures: u64,
     /// How it last failed.
     pub last_error: Option<String>,
+    /// Since when it has not been connected, where we dial.
+    pub away_since: Option<DateTime<Utc>>,
     /// When it is tried again, where it is not connected.
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// What guards it, where we dial.
@@ -125,6 +131,8 @@ pub struct LinkView {
 pub struct BreakerView {
     /// `closed`, `open`, `half_open`, `forced_open` or `forced_closed`.
     pub state: &'static str,
+    /// Since when.
+    pub since: DateTime<Utc>,
     /// How many attempts failed in a row.
     pub consecutive_failures: u32,
     /// When the next probe may be made.
@@ -274,12 +282,14 @@ impl Line {
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         view.failures += u64::from(failed);
         view.last_error = Some(error.to_owned());
+        view.away_since.get_or_insert_with(|| self.context.clock.now());
         view.next_attempt_at = Some(at);
     }
 
     /// It is connected.
     pub(crate) fn connected(&self) {
-        self.view.lock().unwrap_or_else(PoisonError::into_inner).next_attempt_at = None;
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        (view.away_since, view.next_attempt_at) = (None, None);
     }
 
     /// These leases live on a grace.
@@ -308,6 +318,7 @@ impl Line {
             let until = |at: Duration| after(now, at.saturating_sub(seen.at));
             BreakerView {
                 state: seen.state.as_str(),
+                since: before(now, seen.at.saturating_sub(seen.since)),
                 consecutive_failures: seen.consecutive_failures,
                 next_probe_at: seen.next_probe_at.map(until),
             }
@@ -319,9 +330,11 @@ impl Line {
                 Dialect::Envelope(_) => "envelope",
                 Dialect::Flat(_) => "flat",
             },
+            queue: self.context.settings.queue.clone(),
             connections,
             connection_failures: progress.failures,
             last_error: progress.last_error,
+            away_since: progress.away_since.filter(|_| connections == 0),
             next_attempt_at: progress.next_attempt_at.filter(|_| connections == 0),
             breaker,
         }
@@ -341,6 +354,12 @@ impl Handle {
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionView> {
         self.roster.sessions()
+    }
+
+    /// Proves that jobs are started on workers, where there are any to start.
+    #[must_use]
+    pub fn beat(&self) -> Beat {
+        self.offers.beat()
     }
 
     /// Has a worker take no more jobs, or take them again; false when there is nobody of that name.
@@ -437,6 +456,7 @@ async fn hand_out_offers(handle: Handle, shutdown: CancellationToken) {
         return;
     }
     let mut remembered = false;
+    handle.offers.turn();
     while !shutdown.is_cancelled() {
         if !remembered {
             remembered = handle.remember_offers().await;

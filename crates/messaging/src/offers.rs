@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::name::QueueName;
+use reclaimer_health::Beat;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -15,12 +16,23 @@ const MOST: usize = 10_000;
 /// A job that came back is not offered again before this.
 const REST: Duration = Duration::from_secs(1);
 
+/// Whoever hands offers out hangs when he takes longer than this.
+const HANGS_AFTER: Duration = Duration::from_secs(60);
+
 /// Jobs that wait to be started on a worker, in their order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Offers {
     waiting: Mutex<BTreeMap<JobId, Waiting>>,
     /// Rings when there may be something to offer.
     rings: Notify,
+    beat: Beat,
+}
+
+impl Default for Offers {
+    fn default() -> Self {
+        let beat = Beat::new("links", Instant::now().into_std());
+        Self { waiting: Mutex::default(), rings: Notify::new(), beat }
+    }
 }
 
 #[derive(Debug)]
@@ -68,7 +80,18 @@ impl Offers {
 
     /// Something has changed for those that wait.
     pub(crate) fn ring(&self) {
+        self.beat.called(Instant::now().into_std(), HANGS_AFTER);
         self.rings.notify_one();
+    }
+
+    /// Proves that whoever hands offers out does so when it rings.
+    pub(crate) fn beat(&self) -> Beat {
+        self.beat.clone()
+    }
+
+    /// Offers are about to be handed out.
+    pub(crate) fn turn(&self) {
+        self.beat.turned(Instant::now().into_std(), HANGS_AFTER);
     }
 
     /// Offers what waits: `offer` finds somebody for a job of a queue, or gives it back. A queue for which there is nobody is
@@ -108,6 +131,11 @@ impl Offers {
 
     /// Done when it rings, or at that moment.
     pub(crate) async fn changed(&self, at: Option<Instant>) {
+        let now = Instant::now();
+        match at {
+            Some(at) => self.beat.turned(now.into_std(), at.saturating_duration_since(now) + HANGS_AFTER),
+            None => self.beat.rests(now.into_std()),
+        }
         let moment = async {
             match at {
                 Some(at) => tokio::time::sleep_until(at).await,
@@ -118,6 +146,7 @@ impl Offers {
             () = self.rings.notified() => {}
             () = moment => {}
         }
+        self.turn();
     }
 }
 
@@ -216,5 +245,20 @@ mod tests {
         offers.changed(None).await;
         let silence = tokio::time::timeout(REST, offers.changed(None)).await;
         assert!(silence.is_err(), "nobody to ask is no news");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_nobody_follows_is_found() {
+        let offers = Offers::default();
+        let is_well = || offers.beat().look(Instant::now().into_std()).overdue_by.is_none();
+        let wait = async || tokio::time::sleep(HANGS_AFTER * 2).await;
+        wait().await;
+        assert!(is_well(), "nothing rang yet");
+        offers.ring();
+        offers.changed(None).await;
+        wait().await;
+        assert!(!is_well(), "it rang, and nobody waits for the next ring");
+        let silence = tokio::time::timeout(HANGS_AFTER * 2, offers.changed(None)).await;
+        assert!(silence.is_err() && is_well(), "whoever waits for a ring is well however long there is none");
     }
 }

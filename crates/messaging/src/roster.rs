@@ -69,6 +69,8 @@ pub struct SessionView {
     pub connected_at: DateTime<Utc>,
     /// When anything was last heard.
     pub heard_at: DateTime<Utc>,
+    /// When it last asked for jobs, waited for one, or held one.
+    pub active_at: Option<DateTime<Utc>>,
     /// How many jobs it holds.
     pub held: usize,
     /// How many more can be started on it.
@@ -315,6 +317,7 @@ mod tests {
             proven: true,
             connected_at: noon(),
             heard_at: noon(),
+            active_at: None,
             held: 0,
             room: 1,
             status: None,

@@ -22,6 +22,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::absence::Presence;
 use crate::agenda::{Agenda, Order, later};
+use crate::beats::Beats;
 use crate::config::Config;
 use crate::cycle::{Cycles, Done, HOLD_FOR};
 use crate::handle::{Failure, Handle, RecoverError, Request, State};
@@ -64,6 +65,7 @@ pub struct Engine {
     cycles: Cycles,
     requests: mpsc::Receiver<Request>,
     state: watch::Sender<State>,
+    beats: Beats,
 }
 
 impl Engine {
@@ -76,6 +78,7 @@ impl Engine {
         let (to_engine, requests) = mpsc::channel(REQUESTS);
         let (state, shown) = watch::channel(State::default());
         let (policy, in_force) = watch::channel(policy);
+        let beats = Beats::new(Instant::now());
         let handle = Handle {
             requests: to_engine,
             state: shown,
@@ -83,10 +86,11 @@ impl Engine {
             clock: Arc::clone(&clock),
             config: Arc::clone(&config),
             policy,
+            beats: beats.clone(),
             rng: Arc::new(Mutex::new(StdRng::from_rng(&mut rng))),
         };
         let cycles = Cycles::new(Arc::clone(&store), Arc::clone(&clock), in_force, Arc::clone(&config), rng);
-        (Self { config, store, clock, cycles, requests, state }, handle)
+        (Self { config, store, clock, cycles, requests, state, beats }, handle)
     }
 
     /// Runs until `shutdown` is cancelled; a cycle that runs then finishes its page. Startup and interval count from
@@ -97,6 +101,10 @@ impl Engine {
     /// `shutdown` instead.
     pub async fn run(self, shutdown: CancellationToken) {
         let now = Instant::now();
+        if self.config.enabled {
+            let first_look = self.config.startup_delay.saturating_add(self.config.lease_check);
+            self.beats.looked_for_leases(now, first_look);
+        }
         let running = Running {
             agenda: Agenda::new(&self.config, now),
             presence: Presence::new(self.config.lease_check.min(LOOK), now, self.clock.now()),
@@ -141,6 +149,8 @@ impl Running {
         loop {
             self.show(None);
             let wake = self.wake_at();
+            let now = Instant::now();
+            self.engine.beats.engine_turned(now, wake.saturating_duration_since(now));
             let request = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
@@ -156,6 +166,7 @@ impl Running {
                 self.turn().await;
             }
         }
+        self.engine.beats.stopped(Instant::now());
         debug!(area = AREA, "recovery has stopped");
     }
 
@@ -194,7 +205,13 @@ impl Running {
             return;
         }
         let Some(order) = self.agenda.take_due(now) else { return };
-        let pause = match self.cycle(&order).await {
+        let result = self.cycle(&order).await;
+        // Where another server's cycle runs, that one looks.
+        let looked = matches!(result, Ok(Done { failure: None, .. }) | Err(RecoverError::Running(_)));
+        if looked && order.trigger == Trigger::LeaseWatch {
+            self.engine.beats.looked_for_leases(Instant::now(), self.engine.config.lease_check);
+        }
+        let pause = match result {
             Ok(Done { failure: None, .. }) => return,
             // The lease watch has its next turn anyway.
             Ok(_) | Err(_) if order.trigger == Trigger::LeaseWatch => return,

@@ -9,12 +9,14 @@ use reclaimer_domain::id::{JobId, RunId};
 use reclaimer_domain::ports::{BrokenRow, Case, Clock, Page, RecoveryStore, StoreError, Undo, Undone};
 use reclaimer_domain::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport};
 use reclaimer_domain::time::{after, millis, millis_of, millis_option};
+use reclaimer_health::Beat;
 use reclaimer_policy::{Explanation, Policy, Question, Rhythm, explain};
 use serde::Serialize;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::beats::Beats;
 use crate::config::Config;
 use crate::cycle::HOLD_FOR;
 
@@ -27,6 +29,7 @@ pub struct Handle {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Arc<Config>,
     pub(crate) policy: watch::Sender<Arc<Policy>>,
+    pub(crate) beats: Beats,
     /// For the delays in explanations.
     pub(crate) rng: Arc<Mutex<StdRng>>,
 }
@@ -141,6 +144,12 @@ impl Handle {
             TrySendError::Closed(_) => RecoverError::Closed,
         })?;
         report.await.unwrap_or(Err(RecoverError::Closed))
+    }
+
+    /// Proves that the engine turns, and that it looks for expired leases, if it is to.
+    #[must_use]
+    pub fn beats(&self) -> [Beat; 2] {
+        self.beats.all()
     }
 
     /// The policy in force.

@@ -3,6 +3,7 @@
 mod absence;
 mod agenda;
 mod apply;
+mod beats;
 mod budget;
 mod config;
 mod cycle;

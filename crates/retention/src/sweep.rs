@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reclaimer_domain::ports::{Clock, Prune, Pruned, RetentionStore, StoreError};
 use reclaimer_domain::time::before;
+use reclaimer_health::Beat;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -19,19 +20,35 @@ const PAUSE_PER_STEP: u32 = 4;
 /// … and at least this long.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
+/// A step may take so long before it counts as hanging.
+const HELD_UP: Duration = Duration::from_secs(60);
+
 /// Removes what has been kept for long enough, sweep after sweep.
 #[derive(Debug)]
 pub struct Retention {
     config: Config,
     store: Arc<dyn RetentionStore>,
     clock: Arc<dyn Clock>,
+    beat: Beat,
 }
 
 impl Retention {
     /// Retention that has not begun.
     #[must_use]
     pub fn new(config: Config, store: Arc<dyn RetentionStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { config, store, clock }
+        let beat = Beat::new("retention", Instant::now().into_std());
+        Self { config, store, clock, beat }
+    }
+
+    /// Proves that it turns, if it has anything to remove.
+    #[must_use]
+    pub fn beat(&self) -> Beat {
+        self.beat.clone()
+    }
+
+    /// It turned, and does so after this time again.
+    fn turned(&self, again_in: Duration) {
+        self.beat.turned(Instant::now().into_std(), again_in.saturating_add(HELD_UP));
     }
 
     /// Sweeps until `stop` is cancelled; the step in hand is finished. A sweep that fails is tried again with the next.
@@ -40,9 +57,10 @@ impl Retention {
             return;
         }
         loop {
+            self.turned(self.config.interval);
             // Not at once: a server that comes up has more urgent things to do.
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.beat.rests(Instant::now().into_std()),
                 () = sleep(self.config.interval) => {}
             }
             match self.sweep(&stop).await {
@@ -73,6 +91,7 @@ impl Retention {
         };
         let mut all = Pruned::default();
         loop {
+            self.turned(Duration::ZERO);
             let begun = Instant::now();
             let step = self.store.prune(order.clone()).await?;
             all.jobs = all.jobs.saturating_add(step.jobs);
@@ -87,9 +106,11 @@ impl Retention {
             if order.finished.is_none() && order.cancelled.is_none() && order.events.is_none() {
                 return Ok(all);
             }
+            let pause = (begun.elapsed() * PAUSE_PER_STEP).max(SHORTEST_PAUSE);
+            self.turned(pause);
             tokio::select! {
                 () = stop.cancelled() => return Ok(all),
-                () = sleep((begun.elapsed() * PAUSE_PER_STEP).max(SHORTEST_PAUSE)) => {}
+                () = sleep(pause) => {}
             }
         }
     }

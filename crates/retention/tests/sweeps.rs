@@ -11,6 +11,7 @@ use reclaimer_domain::ports::{Prune, Pruned, RetentionStore, StoreError};
 use reclaimer_retention::{Config, Retention};
 use reclaimer_testkit::{ManualClock, noon};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Answers what it was told to, and remembers what it was asked.
@@ -93,4 +94,31 @@ async fn a_sweep_that_breaks_off_is_followed_by_another() {
     let asked = run(Config::default(), vec![away(), step(1, false, None)]).await;
     assert_eq!(asked.len(), 2);
     assert_eq!(asked[0], asked[1]);
+}
+
+/// A store that never answers.
+#[derive(Debug)]
+struct Hanging;
+
+#[async_trait]
+impl RetentionStore for Hanging {
+    async fn prune(&self, _: Prune) -> Result<Pruned, StoreError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sweeps_that_hang_are_found_and_long_waits_between_them_are_not() {
+    let overdue = async |store: Arc<dyn RetentionStore>| {
+        let retention = Retention::new(Config::default(), store, Arc::new(ManualClock::at(noon())));
+        let beat = retention.beat();
+        let running = tokio::spawn(retention.run(CancellationToken::new()));
+        for _ in 0..100 {
+            tokio::time::sleep(Config::default().interval / 7).await;
+        }
+        running.abort();
+        beat.look(Instant::now().into_std()).overdue_by.is_some()
+    };
+    assert!(!overdue(Arc::new(Scripted::default())).await);
+    assert!(overdue(Arc::new(Hanging)).await);
 }

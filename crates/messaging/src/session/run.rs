@@ -107,6 +107,7 @@ where
         shown_at: Instant::now(),
         shown_every,
         unshown: true,
+        shown_requests: 0,
         watched,
     };
     let mut decoder = Decoder::new(Limits::default());
@@ -189,6 +190,8 @@ pub(super) struct Session {
     shown_every: Duration,
     /// Whether anything happened since.
     unshown: bool,
+    /// How often jobs had been asked for when it was last shown.
+    shown_requests: u64,
     pub(super) watched: Watched,
 }
 
@@ -296,8 +299,11 @@ impl Session {
         if let Some(pid) = self.watched.pid.filter(|_| heard) {
             self.watched.watch.heard(pid, self.core.worker());
         }
-        let heard_at = before(self.context.clock.now(), heard_ago);
+        let present = self.context.clock.now();
+        let heard_at = before(present, heard_ago);
         let core = &self.core;
+        let asked = std::mem::replace(&mut self.shown_requests, core.requests()) != core.requests();
+        let active = core.is_active() || asked || !lost.is_empty();
         self.seat.show(|view| {
             if view.worker != *core.worker() {
                 view.worker = core.worker().clone();
@@ -306,6 +312,9 @@ impl Session {
             view.paused = core.is_paused();
             view.proven = core.is_proven();
             view.heard_at = heard_at;
+            if active {
+                view.active_at = Some(present);
+            }
             view.held = core.held().len();
             view.room = core.room();
             if view.status.as_ref() != core.status() {

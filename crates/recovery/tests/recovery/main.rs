@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may give up; in helpers outside of test functions too")]
 
 mod absence;
+mod beats;
 mod cycles;
 mod failures;
 mod log;

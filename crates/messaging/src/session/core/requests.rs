@@ -87,6 +87,16 @@ impl Core {
         effects
     }
 
+    /// How often jobs were asked for.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Whether the worker holds jobs, or waits for some.
+    pub(crate) fn is_active(&self) -> bool {
+        !self.held.is_empty() || self.unanswered > 0
+    }
+
     /// How many more jobs can be started on the worker.
     pub(crate) fn room(&self) -> usize {
         if self.paused || self.leaving {
