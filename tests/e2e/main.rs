@@ -27,3 +27,4 @@ mod sockets;
 mod sql;
 mod storage;
 mod supervised;
+mod top;

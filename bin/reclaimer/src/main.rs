@@ -13,6 +13,7 @@ mod fleet;
 mod logging;
 mod policy;
 mod system;
+mod top;
 mod wiring;
 
 use std::process::ExitCode;

@@ -4,6 +4,7 @@ mod link;
 mod program;
 mod server;
 mod sqlite;
+mod terminal;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ pub(crate) use link::{Peer, Provider, envelope};
 pub(crate) use program::{Ran, reclaimer};
 pub(crate) use server::{Answer, Server, Setup, binary};
 pub(crate) use sqlite::{Shell, query, run_sql};
+pub(crate) use terminal::Terminal;
 
 /// No wait for something that must happen takes longer than this, on the slowest machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -23,7 +23,7 @@ use url::Url;
 
 use crate::client::Client;
 use crate::config::{Flags, Loaded, load};
-use crate::{bench, crawler, demo};
+use crate::{bench, crawler, demo, top};
 use output::Output;
 
 /// What the environment says to every command.
@@ -90,6 +90,8 @@ enum Command {
     /// Look at accounts and set their credentials
     #[command(subcommand)]
     Accounts(accounts::Command),
+    /// Show a running server live, with keys to retry, cancel and recover
+    Top,
     /// Show the settings in force and where each comes from
     Config,
     /// Check what on-call would, and say what to do about each finding
@@ -165,6 +167,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Workers(command)) => runtime.block_on(workers::run(&common, command)).map(done),
         Some(Command::Links(command)) => runtime.block_on(workers::links(&common, command)).map(done),
         Some(Command::Accounts(command)) => runtime.block_on(accounts::run(&common, command)).map(done),
+        Some(Command::Top) => runtime.block_on(top::run(|| common.client())),
         Some(Command::Config) => config::run(&common).map(done),
         Some(Command::Doctor) => runtime.block_on(doctor::run(&common)),
         Some(Command::Backup(args)) => maintenance::backup(&common, args).map(done),

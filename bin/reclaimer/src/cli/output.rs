@@ -49,6 +49,15 @@ impl Output {
     }
 }
 
+/// Text that cannot steer a terminal: no control characters, and nothing that turns the direction of what stands beside it.
+pub(crate) fn plain(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
 /// A value for a cell: text without quotes, nothing for null, and nothing that could steer a terminal.
 pub(crate) fn cell(value: &Value) -> String {
     let text = match value {
@@ -56,7 +65,7 @@ pub(crate) fn cell(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    plain(&text)
 }
 
 /// Says what went wrong, and answers the exit code for it.
@@ -78,6 +87,7 @@ mod tests {
     #[test]
     fn a_cell_cannot_steer_the_terminal() {
         assert_eq!(cell(&"a\u{1b}[2Jb".into()), "a\u{fffd}[2Jb");
+        assert_eq!(cell(&"moc\u{202e}exe\u{2066}".into()), "moc\u{fffd}exe\u{fffd}");
         assert_eq!(cell(&Value::Null), "");
         assert_eq!(cell(&serde_json::json!({"a": 1})), "{\"a\":1}");
     }
