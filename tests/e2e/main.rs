@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bad_requests;
+mod bench;
 mod broken_rows;
 mod by_hand;
 mod command_line;

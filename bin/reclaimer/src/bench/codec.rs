@@ -11,7 +11,8 @@ use reclaimer_messaging::message::{Outbound, Receipt};
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::{Figure, rate};
+use super::figure::Figure;
+use super::rate;
 
 /// So many bytes arrive at once, as a session reads them.
 const READ: usize = 64 * 1_024;
@@ -137,11 +138,9 @@ fn written(what: &'static str, each: Duration, dialect: &Dialect) -> Result<Figu
 fn of(what: &'static str, rate: f64, bytes: usize, baseline: f64) -> Figure {
     #[expect(clippy::cast_precision_loss, reason = "both are far below what a float holds exactly")]
     let (messages, bytes) = (MESSAGES as f64, bytes as f64);
+    let told = "serde_json, told where each begins and ends, ignoring all";
     Figure {
-        what,
-        per_second: rate * messages,
         bytes_per_second: Some(rate * bytes),
-        ratio: rate / baseline,
-        baseline: "serde_json, told where each begins and ends, ignoring all",
+        ..Figure::of(what, rate * messages, told, baseline * messages)
     }
 }

@@ -1,18 +1,26 @@
 //! `reclaimer bench`: what this machine makes of the parts whose speed matters, each beside a baseline of the same run.
 
 mod codec;
+mod drive;
+mod figure;
+mod place;
 mod policy;
+mod progress;
+mod store;
 
 use std::time::Duration;
 
 use anyhow::Result;
-use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::cli::output::Output;
+use figure::print;
+use place::Place;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    /// Create, claim and report jobs, each durable, beside a bare table of the same engine
+    Store(store::Args),
     /// Cut, read and write messages of the worker link
     Codec {
         /// How long each figure is measured
@@ -27,47 +35,22 @@ pub(crate) enum Command {
     },
 }
 
-/// Measures, and prints what was measured.
-pub(crate) fn run(command: Command, output: Output) -> Result<()> {
+/// Measures, and prints what was measured. `data_dir` says on which disk, unless the command says so itself.
+pub(crate) async fn run(
+    command: Command,
+    data_dir: impl FnOnce() -> Result<std::path::PathBuf>,
+    output: Output,
+) -> Result<()> {
+    let place = |dir: &Option<std::path::PathBuf>| match dir {
+        Some(dir) => Place::on(dir),
+        None => Place::on(&data_dir()?),
+    };
     let figures = match command {
+        Command::Store(args) => store::measure(&args, &place(&args.dir)?).await?,
         Command::Codec { each } => codec::measure(each)?,
         Command::Policy { each } => policy::measure(each)?,
     };
-    if output.is_json() {
-        return output.json(&figures);
-    }
-    let mut head = vec!["work", "a second", "ratio", "beside"];
-    let has_bytes = figures.iter().any(|figure| figure.bytes_per_second.is_some());
-    if has_bytes {
-        head.insert(2, "bytes");
-    }
-    let rows = figures.iter().map(|figure| {
-        let mut row = vec![
-            figure.what.to_owned(),
-            format!("{:.2} M/s", figure.per_second / 1e6),
-            format!("{:.2}×", figure.ratio),
-            figure.baseline.to_owned(),
-        ];
-        if has_bytes {
-            let rate = figure.bytes_per_second.map(|rate| format!("{:.2} GB/s", rate / 1e9));
-            row.insert(2, rate.unwrap_or_default());
-        }
-        row
-    });
-    output.table(&head, rows)
-}
-
-/// One measured figure.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Figure {
-    what: &'static str,
-    per_second: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes_per_second: Option<f64>,
-    /// To the baseline of the same run.
-    ratio: f64,
-    baseline: &'static str,
+    print(&figures, output)
 }
 
 /// How often a piece of work is done per second, measured for so long.

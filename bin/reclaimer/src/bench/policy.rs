@@ -13,7 +13,8 @@ use reclaimer_domain::decision::StuckSign;
 use reclaimer_domain::job::{Job, NewJob, Status};
 use reclaimer_policy::{Policy, Subject};
 
-use super::{Figure, rate};
+use super::figure::Figure;
+use super::rate;
 
 /// So many rules, the built-in ones included.
 const RULES: usize = 50;
@@ -114,11 +115,6 @@ fn figure(
     })?;
     #[expect(clippy::cast_precision_loss, reason = "far below what a float holds exactly")]
     let decisions = DECISIONS as f64;
-    Ok(Figure {
-        what,
-        per_second: decided * decisions,
-        bytes_per_second: None,
-        ratio: decided / searched,
-        baseline: "str::contains for each text of the rules",
-    })
+    let beside = "str::contains for each text of the rules";
+    Ok(Figure::of(what, decided * decisions, beside, searched * decisions))
 }

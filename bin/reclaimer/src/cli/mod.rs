@@ -172,7 +172,10 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Doctor) => runtime.block_on(doctor::run(&common)),
         Some(Command::Backup(args)) => maintenance::backup(&common, args).map(done),
         Some(Command::Migrate(args)) => maintenance::migrate(&common, args),
-        Some(Command::Bench(command)) => bench::run(command, common.output()).map(done),
+        Some(Command::Bench(command)) => {
+            let data_dir = || Ok(common.load()?.settings.server.data_dir);
+            runtime.block_on(bench::run(command, data_dir, common.output())).map(done)
+        }
         Some(Command::Openapi) => generate::openapi(&common.output()).map(done),
         Some(Command::Completions(args)) => generate::completions(&common.output(), args).map(done),
         Some(Command::Crawl(args)) => runtime.block_on(crawler::run(args)).map(done),

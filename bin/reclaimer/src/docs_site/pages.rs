@@ -41,6 +41,7 @@ documents! {
     "crates/retention": "crates/retention/README.md",
     "crates/messaging": "crates/messaging/README.md",
     "crates/oauth": "crates/oauth/README.md",
+    "crates/baseline": "crates/baseline/README.md",
     "crates/breaker": "crates/breaker/README.md",
     "crates/supervisor": "crates/supervisor/README.md",
     "crates/server": "crates/server/README.md",

@@ -1,0 +1,101 @@
+//! The other side: the bare engine.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Result;
+use reclaimer_baseline::{Bare, Reference};
+use tokio::time::Instant;
+
+use super::ours::payload;
+use crate::bench::drive::{Done, drive};
+
+/// So many rows are written at once where it is not measured.
+const MANY: usize = 500;
+
+/// A bare table. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Beside {
+    bare: Bare,
+    payload: Arc<str>,
+    /// How many rows wait.
+    waiting: Arc<AtomicU64>,
+}
+
+impl Beside {
+    /// Opens it; the thread ends with the last clone.
+    pub(super) fn open(path: &Path) -> Result<(Self, JoinHandle<()>)> {
+        let (bare, thread) = Bare::open(path)?;
+        let payload = payload().to_string().into();
+        Ok((Self { bare, payload, waiting: Arc::new(AtomicU64::new(0)) }, thread))
+    }
+
+    /// So many callers insert rows, so many at once.
+    pub(super) async fn enqueue(&self, callers: usize, batch: usize, length: Duration) -> Result<Done> {
+        drive(callers, length, |_| {
+            let beside = self.clone();
+            move || {
+                let beside = beside.clone();
+                async move { beside.insert(batch).await }
+            }
+        })
+        .await
+    }
+
+    async fn insert(&self, many: usize) -> Result<u64> {
+        self.bare.insert((0..many).map(|_| (*self.payload).to_owned()).collect()).await?;
+        self.waiting.fetch_add(many as u64, Ordering::Relaxed);
+        Ok(many as u64)
+    }
+
+    /// So many callers take a row and mark it as done, again and again.
+    pub(super) async fn work(&self, callers: usize, length: Duration) -> Result<Done> {
+        drive(callers, length, |_| {
+            let (bare, waiting) = (self.bare.clone(), Arc::clone(&self.waiting));
+            move || {
+                let (bare, waiting) = (bare.clone(), Arc::clone(&waiting));
+                async move {
+                    let Some(row) = bare.claim(1).await?.pop() else { return Ok(0) };
+                    waiting.fetch_sub(1, Ordering::Relaxed);
+                    bare.complete(vec![row.id]).await?;
+                    Ok(1)
+                }
+            }
+        })
+        .await
+    }
+
+    /// Inserts rows until at least so many wait.
+    pub(super) async fn top_up(&self, wanted: u64) -> Result<()> {
+        while self.waiting.load(Ordering::Relaxed) < wanted {
+            self.insert(MANY).await?;
+        }
+        Ok(())
+    }
+}
+
+/// One durable insert per transaction.
+pub(super) struct Single {
+    reference: Reference,
+    payload: String,
+}
+
+impl Single {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        Ok(Self { reference: Reference::open(path)?, payload: payload().to_string() })
+    }
+
+    /// Inserts for so long.
+    pub(super) fn insert(&mut self, length: Duration) -> Result<Done> {
+        let start = Instant::now();
+        let mut times = 0;
+        while start.elapsed() < length {
+            self.reference.insert(&self.payload)?;
+            times += 1;
+        }
+        Ok(Done::new(times, start.elapsed()))
+    }
+}
