@@ -14,6 +14,7 @@ mod crawlers;
 mod demo;
 mod examples;
 mod fencing;
+mod health;
 mod in_order;
 mod life;
 mod link;

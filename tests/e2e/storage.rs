@@ -8,6 +8,7 @@ use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::health::{health, indicator};
 use crate::rig::{Answer, Server, Setup, until};
 
 const OPEN: &str = "/api/internal/jobs/open?workerId=w&limit=1";
@@ -31,10 +32,24 @@ async fn assert_cannot_provision(server: &Server, message: &str) -> Result<()> {
     assert_eq!(ready["code"], "storage_unavailable", "{ready}");
     assert!(ready["detail"].as_str().is_some_and(|text| text.contains(message)), "{ready}");
     server.ask(Method::GET, "/healthz", None, None).await?.expect(200);
+
+    let database = until("health to say so", async || {
+        let (code, health) = health(server).await?;
+        let database = indicator(&health, "database", "database");
+        Ok(database.filter(|_| code == 503 && health["status"] == "down"))
+    })
+    .await?;
+    assert_eq!(
+        (&database["status"], &database["figures"]["code"]),
+        (&"down".into(), &"storage_unavailable".into())
+    );
+    assert!(database["what"].as_str().is_some_and(|text| text.contains(message)), "{database}");
+    assert!(database["since"].is_string(), "{database}");
     Ok(())
 }
 
 async fn wait_until_ready(server: &Server) -> Result<()> {
+    until("health to be well again", async || Ok((health(server).await?.0 == 200).then_some(()))).await?;
     until("the server to be ready again", async || {
         Ok((server.ask(Method::GET, "/readyz", None, None).await?.status == 200).then_some(()))
     })

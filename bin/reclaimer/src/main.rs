@@ -10,6 +10,7 @@ mod data_dir;
 mod demo;
 mod docs_site;
 mod fleet;
+mod health;
 mod logging;
 mod policy;
 mod system;

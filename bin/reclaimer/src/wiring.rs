@@ -21,6 +21,7 @@ use tracing::error;
 use crate::config::{Masked, Settings};
 use crate::docs_site;
 use crate::fleet::{self, Crew, Sockets};
+use crate::health::{self, Ledger, Observer};
 use crate::policy::{self, PolicyFile};
 use crate::system::Seed;
 
@@ -60,7 +61,9 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
 
     let arrivals = Arc::new(Arrivals::new(Arc::clone(&clock)));
     let roster = Arc::new(Roster::default());
-    let news = News { arrivals: Arc::clone(&arrivals), roster: Arc::clone(&roster) };
+    let ledger = Arc::new(Ledger::new(clock.now()));
+    let news =
+        News { arrivals: Arc::clone(&arrivals), roster: Arc::clone(&roster), ledger: Arc::clone(&ledger) };
     let store = SqliteStore::open(sqlite(settings)?, Arc::new(news))?;
     let jobs: Arc<dyn JobStore> = Arc::new(store.clone());
     let accounts: Arc<dyn AccountStore> = Arc::new(store.clone());
@@ -100,10 +103,22 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
     );
     let retention = Retention::new(settings.retention.config(), Arc::new(store.clone()), Arc::clone(&clock));
     let policy = Arc::new(PolicyFile::new(policy, recovery.clone(), Arc::clone(&clock)));
+    let mut beats = vec![retention.beat(), fleet.beat()];
+    beats.extend(recovery.beats());
+    let health = Observer::new(health::Deps {
+        store: store.clone(),
+        fleet: Arc::clone(&fleet),
+        recovery: recovery.clone(),
+        ledger,
+        beats,
+        limits: settings.health.limits(),
+        clock: Arc::clone(&clock),
+    });
     let router = router(
         reclaimer_server::Config {
             auth,
             allowed_hosts: settings.server.allowed_hosts.clone(),
+            open_metrics: settings.server.open_metrics,
             most_waiting: (settings.server.connections / 4 * 3).max(1),
         },
         reclaimer_server::Deps {
@@ -113,6 +128,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
             recovery,
             policy: Arc::clone(&policy) as _,
             fleet,
+            health: Arc::new(health),
             clock: Arc::clone(&clock),
             shutdown: shutdown.clone(),
         },
@@ -172,6 +188,7 @@ impl Graph {
 struct News {
     arrivals: Arc<Arrivals>,
     roster: Arc<Roster>,
+    ledger: Arc<Ledger>,
 }
 
 impl StoreListener for News {
@@ -183,7 +200,9 @@ impl StoreListener for News {
         self.roster.taken(leases);
     }
 
-    fn committed(&self, _: &Committed) {}
+    fn committed(&self, group: &Committed) {
+        self.ledger.committed(group);
+    }
 }
 
 /// The database's settings.

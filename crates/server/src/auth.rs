@@ -98,6 +98,14 @@ pub(crate) async fn admin(State(app): State<App>, request: Request, next: Next) 
     }
 }
 
+/// Lets through whoever may see metrics and health: admins, or anybody where the settings say so.
+pub(crate) async fn watcher(State(app): State<App>, request: Request, next: Next) -> Response {
+    if app.config.open_metrics {
+        return next.run(request).await;
+    }
+    admin(State(app), request, next).await
+}
+
 fn unauthorized(detail: &str) -> Response {
     Problem::new(StatusCode::UNAUTHORIZED, code::UNAUTHORIZED, detail)
         .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"reclaimer\""))

@@ -5,6 +5,7 @@ mod code;
 mod described;
 mod extract;
 pub mod fleet;
+mod health;
 mod host;
 mod listen;
 pub mod policy;
@@ -16,6 +17,7 @@ mod shapes;
 mod state;
 
 pub use auth::{Auth, Peer};
+pub use health::HealthSource;
 pub use listen::{Address, BindError, InvalidAddress, Listeners, bind_unix};
 pub use problem::Problem;
 pub use routes::{openapi, router};

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::fleet::Fleet;
+use crate::health::HealthSource;
 use crate::policy::PolicySource;
 
 /// Settings of the API.
@@ -20,13 +21,15 @@ pub struct Config {
     /// Host names beside `localhost` and the loopback addresses under which the server is called over TCP; others are
     /// refused, so that no web page can reach it through a name of its own (DNS rebinding).
     pub allowed_hosts: Vec<String>,
+    /// Whether metrics and health are shown to anybody, and not to admins alone.
+    pub open_metrics: bool,
     /// At most so many workers wait for jobs at once, so that their connections leave room for everybody else's.
     pub most_waiting: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { auth: Auth::default(), allowed_hosts: Vec::new(), most_waiting: 768 }
+        Self { auth: Auth::default(), allowed_hosts: Vec::new(), open_metrics: false, most_waiting: 768 }
     }
 }
 
@@ -45,6 +48,8 @@ pub struct Deps {
     pub policy: Arc<dyn PolicySource>,
     /// Links, their workers and processes.
     pub fleet: Arc<dyn Fleet>,
+    /// How the server is doing.
+    pub health: Arc<dyn HealthSource>,
     /// Tells the time that is stored.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the server ends: whoever waits for jobs is then answered at once.
@@ -61,6 +66,7 @@ pub(crate) struct App {
     pub(crate) recovery: reclaimer_recovery::Handle,
     pub(crate) policy: Arc<dyn PolicySource>,
     pub(crate) fleet: Arc<dyn Fleet>,
+    pub(crate) health: Arc<dyn HealthSource>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shutdown: CancellationToken,
     probe: Arc<Mutex<()>>,
@@ -69,7 +75,7 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(config: Config, deps: Deps) -> Self {
-        let Deps { provisioning, jobs, accounts, recovery, policy, fleet, clock, shutdown } = deps;
+        let Deps { provisioning, jobs, accounts, recovery, policy, fleet, health, clock, shutdown } = deps;
         let waiting = Arc::new(Semaphore::new(config.most_waiting));
         let (config, probe) = (Arc::new(config), Arc::default());
         Self {
@@ -80,6 +86,7 @@ impl App {
             recovery,
             policy,
             fleet,
+            health,
             clock,
             shutdown,
             probe,

@@ -93,6 +93,7 @@ pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)
         supervisor,
         recovery,
         retention,
+        health,
         log: _,
     } = settings;
     addresses(settings)?;
@@ -127,6 +128,8 @@ pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)
         ("retention.cancelled", retention.cancelled, Duration::ZERO),
         ("retention.events", retention.events, Duration::ZERO),
         ("retention.interval", retention.interval, Duration::from_millis(100)),
+        ("health.deaf_after", health.deaf_after, Duration::from_millis(100)),
+        ("health.standstill_after", health.standstill_after, Duration::from_millis(100)),
     ] {
         if !(shortest..=LONGEST).contains(&length) {
             return Err((name, allowed(shortest, length)));

@@ -45,6 +45,10 @@ pub(super) const KEYS: &[Key] = &[
         "server.allowed_hosts",
         "names beside the loopback ones under which the server may be called over TCP; others are refused with 421",
     ),
+    one(
+        "server.open_metrics",
+        "whether `/metrics` and `/api/health` are shown to whoever asks, and not with the admin token alone",
+    ),
     one("server.connections", "at most so many connections at once; further ones wait"),
     one("server.shutdown_grace", "at the end, running requests get so long to finish"),
     one("database.url", "`sqlite://PATH`; unset: `reclaimer.db` in the data folder"),
@@ -194,6 +198,14 @@ pub(super) const KEYS: &[Key] = &[
         "for how long the history is kept, also of jobs that are gone; that of jobs that are not over stays",
     ),
     one("retention.interval", "between two sweeps that remove what was kept for long enough"),
+    one(
+        "health.deaf_after",
+        "a connected worker that holds nothing and asks for nothing is deaf when work has waited for it for so long",
+    ),
+    one(
+        "health.standstill_after",
+        "a queue stands still when due jobs wait in it and none was taken for so long",
+    ),
     one("log.format", "`pretty`, `json`, or `auto`: pretty on a terminal"),
     one("log.level", "`error`, `warn`, `info`, `debug` or `trace`"),
 ];

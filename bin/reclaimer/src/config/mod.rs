@@ -5,6 +5,7 @@
 
 mod check;
 mod fleet;
+mod health;
 mod keys;
 mod load;
 mod settings;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::fleet::{Breaker, Links, Supervisor};
+use super::health::Health;
 use super::words::{one_or_many, words};
 
 /// Everything that can be set.
@@ -32,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) supervisor: Supervisor,
     pub(crate) recovery: Recovery,
     pub(crate) retention: Retention,
+    pub(crate) health: Health,
     pub(crate) log: Log,
 }
 
@@ -43,6 +45,7 @@ pub(crate) struct Server {
     pub(crate) listen: Vec<String>,
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) open_metrics: bool,
     pub(crate) connections: usize,
     #[serde(with = "humantime_serde")]
     pub(crate) shutdown_grace: Duration,
@@ -54,6 +57,7 @@ impl Default for Server {
             data_dir: PathBuf::from("./data"),
             listen: vec!["127.0.0.1:7400".to_owned()],
             allowed_hosts: Vec::new(),
+            open_metrics: false,
             connections: 1_024,
             shutdown_grace: Duration::from_secs(10),
         }

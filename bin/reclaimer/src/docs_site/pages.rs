@@ -39,6 +39,7 @@ documents! {
     "crates/provisioning": "crates/provisioning/README.md",
     "crates/recovery": "crates/recovery/README.md",
     "crates/retention": "crates/retention/README.md",
+    "crates/health": "crates/health/README.md",
     "crates/messaging": "crates/messaging/README.md",
     "crates/oauth": "crates/oauth/README.md",
     "crates/baseline": "crates/baseline/README.md",

@@ -1,10 +1,11 @@
 //! Links and supervised processes, put together: what each tells the other, and what both show.
 //!
 //! [`links`] and [`workers`] turn settings into what the crates take; [`processes`] carries news from one to the other;
-//! [`view`] is the fleet as the API sees it.
+//! [`view`] is the fleet as the API sees it, [`seen`] as health does.
 
 mod links;
 mod processes;
+mod seen;
 mod view;
 mod workers;
 

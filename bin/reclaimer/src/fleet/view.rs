@@ -8,6 +8,7 @@ use reclaimer_domain::id::JobId;
 use reclaimer_domain::name::{QueueName, WorkerId};
 use reclaimer_domain::ports::Clock;
 use reclaimer_domain::time::after;
+use reclaimer_health::Beat;
 use reclaimer_messaging as messaging;
 use reclaimer_messaging::{OrderError, SessionView};
 use reclaimer_server::fleet::{
@@ -20,10 +21,10 @@ use super::processes::Processes;
 /// Links and the processes at their ends.
 #[derive(Debug)]
 pub(crate) struct Fleet {
-    links: messaging::Handle,
+    pub(super) links: messaging::Handle,
     /// Where workers are supervised.
     workers: Option<(Handle, Arc<Processes>)>,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Fleet {
@@ -35,7 +36,12 @@ impl Fleet {
         Self { links, workers, clock }
     }
 
-    fn processes(&self) -> Vec<View> {
+    /// Proves that jobs are started over links.
+    pub(crate) fn beat(&self) -> Beat {
+        self.links.beat()
+    }
+
+    pub(super) fn processes(&self) -> Vec<View> {
         self.workers.as_ref().map(|(handle, _)| handle.workers()).unwrap_or_default()
     }
 

@@ -39,8 +39,12 @@ impl SqliteStore {
         self.readers.run(name, work).await
     }
 
-    /// New jobs are refused while there is room for reports still: those are what frees room again.
-    fn check_room(&self) -> Result<(), StoreError> {
+    /// Whether there is room for new jobs. They are refused while there is room for reports still: those are what frees
+    /// room again.
+    ///
+    /// # Errors
+    /// When too little room is left.
+    pub fn check_room(&self) -> Result<(), StoreError> {
         let Some(free) = disk::free(&self.config.path) else { return Ok(()) };
         let wanted = self.config.min_free;
         if free < wanted {

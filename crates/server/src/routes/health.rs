@@ -1,9 +1,11 @@
-//! Whether the process lives, and whether it can serve.
+//! Whether the process lives, whether it can serve, and how it is doing.
 
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use reclaimer_health::Health;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -49,4 +51,22 @@ pub(crate) async fn readyz(
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, code::STORAGE_SLOW, detail))
         }
     }
+}
+
+/// How it is doing
+///
+/// Everything that can be well or not: database, links and their breakers, workers, processes, recovery, queues, and the
+/// loops that must turn. A crawler that is away makes it `degraded`, which is 200 as well; only a server that can take in no
+/// jobs is `down`. Observed at most once a second. Needs the admin token, unless `server.open_metrics` is set.
+#[utoipa::path(get, path = "/api/health", tag = "health", responses(
+    (status = 200, description = "It takes in jobs; `status` says whether somebody should look", body = Health),
+    (status = 503, description = "It is down, and the same says why", body = Health),
+))]
+pub(crate) async fn health(State(app): State<App>, Parameters(Empty {}): Parameters<Empty>) -> Response {
+    let health = app.health.health().await;
+    let status = match health.status {
+        reclaimer_health::Status::Ok | reclaimer_health::Status::Degraded => StatusCode::OK,
+        reclaimer_health::Status::Down => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, axum::Json(&*health)).into_response()
 }

@@ -59,7 +59,7 @@ use crate::{auth, host, request_id};
         (name = "worker", description = "For workers: a worker token, an admin token, or a Unix-socket peer of an allowed user."),
         (name = "producer", description = "For producers: the same."),
         (name = "admin", description = "For admins: an admin token."),
-        (name = "health", description = "For whoever watches over the server: no token.")
+        (name = "health", description = "For whoever watches over the server.")
     ),
     security(("token" = []))
 )]
@@ -108,6 +108,10 @@ fn admin_routes() -> OpenApiRouter<App> {
         .routes(routes!(accounts::set, accounts::show, accounts::erase))
 }
 
+fn watch_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(health::health))
+}
+
 fn open_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(health::healthz)).routes(routes!(health::readyz))
 }
@@ -122,6 +126,7 @@ pub fn router(config: Config, deps: Deps, more: Router) -> Router {
     let guarded = worker_routes()
         .route_layer(from_fn_with_state(app.clone(), auth::worker))
         .merge(admin_routes().route_layer(from_fn_with_state(app.clone(), auth::admin)))
+        .merge(watch_routes().route_layer(from_fn_with_state(app.clone(), auth::watcher)))
         .merge(open_routes());
     let (router, _) = guarded.split_for_parts();
     router
@@ -138,7 +143,7 @@ pub fn router(config: Config, deps: Deps, more: Router) -> Router {
 /// The description of the whole API, generated from the handlers.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    let routes = worker_routes().merge(admin_routes()).merge(open_routes());
+    let routes = worker_routes().merge(admin_routes()).merge(watch_routes()).merge(open_routes());
     let mut description = Description::openapi();
     description.merge(routes.into_openapi());
     let scheme = HttpBuilder::new()
