@@ -29,8 +29,7 @@ async fn somebody_in_ssh_sees_what_failed_retries_and_recovers() -> Result<()> {
     let third = failed(&server, "THIRD", "out of luck").await?;
 
     let mut top = Terminal::run(folder.path(), &["top"])?;
-    top.shows(&["live", "failed 3", "FIRST", "the site was down", "SECOND", "[2Jgone"])
-        .await?;
+    top.shows(&["live", "failed 3", "FIRST", "the site was down", "SECOND", "[2Jgone"]).await?;
 
     // Newest first: the third is chosen, and read in full.
     top.press(DOWN)?;

@@ -98,6 +98,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
             store: recovery,
             clock: Arc::clone(&clock),
             policy: Arc::clone(&policy.policy),
+            listener: Arc::new(()),
             rng: seed.generator("recovery"),
         },
     );

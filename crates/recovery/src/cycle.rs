@@ -8,7 +8,9 @@ use chrono::{DateTime, Utc};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use reclaimer_domain::id::{IdGenerator, RunId};
-use reclaimer_domain::ports::{BrokenRow, Candidates, Clock, RecoveryStore, Search, StoreError};
+use reclaimer_domain::ports::{
+    BrokenRow, Candidates, Clock, RecoveryStore, RunBegun, RunListener, Search, StoreError,
+};
 use reclaimer_domain::recovery::{CycleRunning, RunRecord, RunReport, Trigger};
 use reclaimer_domain::time::{before, between};
 use reclaimer_policy::Policy;
@@ -45,6 +47,7 @@ pub(crate) struct Cycles {
     /// The policy in force; it may be exchanged between two cycles, never within one.
     policy: watch::Receiver<Arc<Policy>>,
     config: Arc<Config>,
+    listener: Arc<dyn RunListener>,
     ids: IdGenerator<StdRng>,
     rng: StdRng,
 }
@@ -99,10 +102,11 @@ impl Cycles {
         clock: Arc<dyn Clock>,
         policy: watch::Receiver<Arc<Policy>>,
         config: Arc<Config>,
+        listener: Arc<dyn RunListener>,
         mut rng: StdRng,
     ) -> Self {
         let ids = IdGenerator::new(StdRng::from_rng(&mut rng));
-        Self { store, clock, policy, config, ids, rng }
+        Self { store, clock, policy, config, listener, ids, rng }
     }
 
     /// Runs one cycle. With `stop` cancelled it finishes the page in hand and ends.
@@ -117,6 +121,13 @@ impl Cycles {
             let place: Result<(), CycleRunning> = self.store.begin(run.clone(), HOLD_FOR, begun.wall).await?;
             place?;
         }
+        self.listener.begun(&RunBegun {
+            run: run.clone(),
+            kind: order.kind,
+            trigger: order.trigger,
+            dry_run: order.dry_run,
+            at: begun.wall,
+        });
         let policy = Arc::clone(&self.policy.borrow());
         let mut journal = Journal::new(run.clone(), order.trigger, order.dry_run);
         let mut tally = Tally::default();
@@ -140,6 +151,7 @@ impl Cycles {
             let worth_keeping = examined > 0 || !report.success || order.trigger != Trigger::LeaseWatch;
             self.end(order, run, begun, worth_keeping.then(|| report.clone())).await;
         }
+        self.listener.ended(&report, self.clock.now());
         Ok(Done { report, rest, waits_until, failure: pages.err() })
     }
 

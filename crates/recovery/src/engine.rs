@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use reclaimer_domain::ports::{Clock, RecoveryStore, StoreError};
+use reclaimer_domain::ports::{Clock, RecoveryStore, RunListener, StoreError};
 use reclaimer_domain::recovery::{CycleRunning, Trigger};
 use reclaimer_domain::time::{after, between};
 use reclaimer_policy::Policy;
@@ -52,6 +52,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Decides about each job, until [`Handle::set_policy`] puts another in its place.
     pub policy: Arc<Policy>,
+    /// Told of every run; `()` where nobody wants to know.
+    pub listener: Arc<dyn RunListener>,
     /// Spreads, jitters, and names runs.
     pub rng: StdRng,
 }
@@ -73,7 +75,7 @@ impl Engine {
     /// range. Requests wait until the engine runs.
     #[must_use]
     pub fn new(config: Config, deps: Deps) -> (Self, Handle) {
-        let Deps { store, clock, policy, mut rng } = deps;
+        let Deps { store, clock, policy, listener, mut rng } = deps;
         let config = Arc::new(config.in_range());
         let (to_engine, requests) = mpsc::channel(REQUESTS);
         let (state, shown) = watch::channel(State::default());
@@ -89,7 +91,8 @@ impl Engine {
             beats: beats.clone(),
             rng: Arc::new(Mutex::new(StdRng::from_rng(&mut rng))),
         };
-        let cycles = Cycles::new(Arc::clone(&store), Arc::clone(&clock), in_force, Arc::clone(&config), rng);
+        let cycles =
+            Cycles::new(Arc::clone(&store), Arc::clone(&clock), in_force, Arc::clone(&config), listener, rng);
         (Self { config, store, clock, cycles, requests, state, beats }, handle)
     }
 

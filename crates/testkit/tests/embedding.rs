@@ -19,6 +19,7 @@ async fn what_can_be_tried_again_is_queued() {
         store: Arc::new(store.clone()),
         clock: Arc::new(ManualClock::at(noon())),
         policy: Arc::new(Policy::builtin()),
+        listener: Arc::new(()),
         rng: seeded(1),
     };
     let (engine, recovery) = Engine::new(Config { enabled: false, ..Config::default() }, deps);

@@ -80,6 +80,7 @@ async fn main() -> Result<()> {
             store: Arc::new(store.clone()),
             clock: Arc::clone(&clock),
             policy: Arc::new(Policy::builtin()),
+            listener: Arc::new(()),
             rng: rand::make_rng::<StdRng>(),
         },
     );

@@ -21,8 +21,8 @@ pub use jobs::{
 };
 pub use manual::{AdminAction, Administered, Bulk, BulkAnswer, BulkItem, Ineligible};
 pub use recovery::{
-    Candidate, Candidates, Case, Flow, HistoryPage, Outcome, Planned, Recorded, RecoveryStore, Search, Seen,
-    Undo, Undone,
+    Candidate, Candidates, Case, Flow, HistoryPage, Outcome, Planned, Recorded, RecoveryStore, RunBegun,
+    RunListener, Search, Seen, Undo, Undone,
 };
 pub use retention::{Prune, Pruned, RetentionStore};
 

@@ -26,7 +26,7 @@ use crate::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger}
 /// - R5 The history says each reason for not recovering a job once, not once per cycle; what another policy decides is
 ///   said again.
 /// - R6 What `apply` changed can be put back by `undo` until somebody starts or changes the job; once.
-/// - R7 `replay` gives back what happened, in order; the event of a decision keeps what that [`Saw`](crate::saw::Saw).
+/// - R7 `replay` gives back what happened, in order, up to `last_event`; the event of a decision keeps what that [`Saw`](crate::saw::Saw).
 #[async_trait]
 pub trait RecoveryStore: Send + Sync + std::fmt::Debug {
     /// Takes the one place for a cycle, for at most `hold_for`.
@@ -82,6 +82,9 @@ pub trait RecoveryStore: Send + Sync + std::fmt::Debug {
         limit: u32,
     ) -> Result<HistoryPage, StoreError>;
 
+    /// The id of the last event of all; 0 when there is none.
+    async fn last_event(&self) -> Result<i64, StoreError>;
+
     /// Runs, newest first, from before `cursor`.
     async fn runs(&self, cursor: Option<RunId>, limit: u32) -> Result<Page<RunRecord, RunId>, StoreError>;
 
@@ -90,6 +93,37 @@ pub trait RecoveryStore: Send + Sync + std::fmt::Debug {
 
     /// Puts back what a run changed, as far as nothing has happened to it since, or only says what would be put back.
     async fn undo(&self, order: Undo) -> Result<Undone, StoreError>;
+}
+
+/// Told of recovery runs by whoever carries them out, as they happen: it must be quick and never wait. `()` takes no
+/// notice.
+pub trait RunListener: Send + Sync + std::fmt::Debug {
+    /// A run begins. Each one that does also ends.
+    fn begun(&self, run: &RunBegun);
+
+    /// A run ended, and is on record if it is worth one.
+    fn ended(&self, report: &RunReport, at: DateTime<Utc>);
+}
+
+impl RunListener for () {
+    fn begun(&self, _: &RunBegun) {}
+
+    fn ended(&self, _: &RunReport, _: DateTime<Utc>) {}
+}
+
+/// The beginning of a recovery run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunBegun {
+    /// Its name.
+    pub run: RunId,
+    /// What it looks at.
+    pub kind: RecoveryType,
+    /// What set it off.
+    pub trigger: Trigger,
+    /// Whether it changes nothing, by request.
+    pub dry_run: bool,
+    /// When.
+    pub at: DateTime<Utc>,
 }
 
 /// A part of the events of all jobs.

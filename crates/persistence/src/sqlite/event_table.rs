@@ -179,7 +179,7 @@ pub(super) fn ends(conn: &mut SqliteConnection) -> QueryResult<Option<(i64, i64)
 }
 
 /// The id of the last event.
-fn last(conn: &mut SqliteConnection) -> QueryResult<Option<i64>> {
+pub(super) fn last(conn: &mut SqliteConnection) -> QueryResult<Option<i64>> {
     let last: Option<(i64,)> =
         prepared!("SELECT id FROM job_event ORDER BY id DESC LIMIT 1").rows::<(BigInt,)>().first(conn)?;
     Ok(last.map(|(last,)| last))

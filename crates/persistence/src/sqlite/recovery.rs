@@ -110,6 +110,10 @@ impl RecoveryStore for SqliteStore {
         .await
     }
 
+    async fn last_event(&self) -> Result<i64, StoreError> {
+        self.read("read the id of the last event", event_table::last).await.map(Option::unwrap_or_default)
+    }
+
     async fn runs(&self, cursor: Option<RunId>, limit: u32) -> Result<Page<RunRecord, RunId>, StoreError> {
         self.read("list recovery runs", move |conn| runs(conn, cursor.as_ref(), limit)).await
     }

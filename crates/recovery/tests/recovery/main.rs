@@ -6,6 +6,7 @@ mod absence;
 mod beats;
 mod cycles;
 mod failures;
+mod listening;
 mod log;
 mod planning;
 mod races;

@@ -283,6 +283,10 @@ impl RecoveryStore for FakeStore {
         Ok(HistoryPage::default())
     }
 
+    async fn last_event(&self) -> Result<i64, StoreError> {
+        Ok(0)
+    }
+
     async fn runs(&self, cursor: Option<RunId>, limit: u32) -> Result<Page<RunRecord, RunId>, StoreError> {
         let older = |record: &&RunRecord| cursor.as_ref().is_none_or(|cursor| record.run_id < *cursor);
         let items =

@@ -1,10 +1,12 @@
 //! An engine that runs on a fake store, in a time of its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use reclaimer_domain::job::Job;
-use reclaimer_domain::ports::Clock;
+use reclaimer_domain::ports::{Clock, RunBegun, RunListener};
+use reclaimer_domain::recovery::RunReport;
 use reclaimer_policy::Policy;
 use reclaimer_recovery::{Config, Deps, Engine, Handle};
 use reclaimer_testkit::{ManualClock, a_job, seeded};
@@ -20,9 +22,38 @@ pub(crate) const MILLI: Duration = Duration::from_millis(1);
 pub(crate) struct World {
     pub(crate) store: Arc<FakeStore>,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) heard: Arc<Heard>,
     pub(crate) handle: Handle,
     pub(crate) shutdown: CancellationToken,
     pub(crate) engine: JoinHandle<()>,
+}
+
+/// What was told of runs.
+#[derive(Debug, Default)]
+pub(crate) struct Heard(Mutex<Vec<Told>>);
+
+/// One thing that was told of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Told {
+    Begun(RunBegun),
+    Ended(RunReport, DateTime<Utc>),
+}
+
+impl Heard {
+    /// All of it, once.
+    pub(crate) fn take(&self) -> Vec<Told> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+impl RunListener for Heard {
+    fn begun(&self, run: &RunBegun) {
+        self.0.lock().unwrap().push(Told::Begun(run.clone()));
+    }
+
+    fn ended(&self, report: &RunReport, at: DateTime<Utc>) {
+        self.0.lock().unwrap().push(Told::Ended(report.clone(), at));
+    }
 }
 
 impl World {
@@ -44,16 +75,18 @@ impl World {
     /// The same on a store that is there already.
     pub(crate) async fn on(store: Arc<FakeStore>, config: Config) -> Self {
         let clock = Arc::new(ManualClock::default());
+        let heard = Arc::new(Heard::default());
         let deps = Deps {
             store: Arc::clone(&store) as _,
             clock: Arc::clone(&clock) as _,
             policy: Arc::new(Policy::builtin()),
+            listener: Arc::clone(&heard) as _,
             rng: seeded(7),
         };
         let (engine, handle) = Engine::new(config, deps);
         let shutdown = CancellationToken::new();
         let engine = tokio::spawn(engine.run(shutdown.clone()));
-        let world = Self { store, clock, handle, shutdown, engine };
+        let world = Self { store, clock, heard, handle, shutdown, engine };
         world.settle().await;
         world
     }

@@ -16,12 +16,13 @@ use crate::noon;
 /// R7: the events of all jobs are read part by part in the order in which they happened, from a moment on.
 pub async fn what_happened_is_read_part_by_part(rig: &dyn Rig) {
     let store = rig.store();
+    assert_eq!(store.last_event().await.unwrap(), 0);
     for (name, seconds) in [("a", 0), ("b", 10), ("c", 20), ("d", 30)] {
         let new = NewJob { queue: text(&format!("queue-{name}")), max_attempts: 7, ..order("X") };
         store.add_at(name, new, at(seconds)).await;
     }
     let mut seen = Vec::new();
-    let (mut cursor, mut read) = (None, 0.0);
+    let (mut cursor, mut read, mut last) = (None, 0.0, 0);
     loop {
         let page = store.replay(at(10), cursor, 2).await.unwrap();
         assert!(page.items.len() <= 2 && page.read > read, "{page:?}");
@@ -29,6 +30,7 @@ pub async fn what_happened_is_read_part_by_part(rig: &dyn Rig) {
         for item in page.items {
             assert_eq!((item.command.as_str(), item.account_id, item.max_attempts), ("X", None, 7));
             assert_eq!(item.event.entry.kind, EventKind::Created);
+            last = item.event.id;
             seen.push((item.event.job_id.to_string(), item.queue.to_string()));
         }
         cursor = page.next;
@@ -38,6 +40,7 @@ pub async fn what_happened_is_read_part_by_part(rig: &dyn Rig) {
     }
     let expected = ["b", "c", "d"].map(|name| (name.to_owned(), format!("queue-{name}")));
     assert_eq!(seen, expected);
+    assert_eq!(store.last_event().await.unwrap(), last);
     assert!((read - 1.0).abs() < f64::EPSILON, "{read}");
     let nothing = store.replay(at(100), None, 2).await.unwrap();
     assert_eq!((nothing.items, nothing.next), (vec![], None));

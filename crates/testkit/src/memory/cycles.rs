@@ -69,6 +69,11 @@ pub(super) fn replay(data: &Data, since: DateTime<Utc>, cursor: Option<i64>, lim
     HistoryPage { items, next, read }
 }
 
+/// The id of the last event of all.
+pub(super) fn last_event(data: &Data) -> i64 {
+    data.rows_and_past().flat_map(|row| &row.events).map(|event| event.id).max().unwrap_or_default()
+}
+
 /// Puts back what a run changed. A dry run does it to a copy.
 pub(super) fn undo(data: &mut Data, order: &Undo) -> Undone {
     let changed = data.rows().filter_map(|row| {

@@ -92,6 +92,10 @@ impl RecoveryStore for MemoryStore {
         self.read(|data| cycles::replay(data, since, cursor, limit))
     }
 
+    async fn last_event(&self) -> Result<i64, StoreError> {
+        self.read(cycles::last_event)
+    }
+
     async fn runs(&self, cursor: Option<RunId>, limit: u32) -> Result<Page<RunRecord, RunId>, StoreError> {
         self.read(|data| cycles::runs(data, cursor.as_ref(), limit))
     }

@@ -97,6 +97,7 @@ impl Side {
                 store: Arc::new(ours.store.clone()),
                 clock: Arc::new(SystemClock),
                 policy: Arc::new(Policy::builtin()),
+                listener: Arc::new(()),
                 rng: Seed::from(7).generator("recovery"),
             },
         );
