@@ -1,6 +1,6 @@
 //! Timestamps as SQLite's own functions write them, with microseconds: `YYYY-MM-DD HH:MM:SS.ffffff`, UTC.
 
-use chrono::{DateTime, Datelike, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike, Utc};
 
 /// The first and the last moment that compare as text: beyond them a year has a sign, which is less than any digit.
 const FIRST: &str = "0000-01-01 00:00:00.000000";
@@ -10,23 +10,75 @@ const LAST: &str = "9999-12-31 23:59:59.999999";
 pub(crate) fn write_stamp(at: DateTime<Utc>) -> String {
     match at.year() {
         ..0 => FIRST.to_owned(),
-        0..10_000 => at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
+        year @ 0..10_000 => {
+            // A leap second is written as the end of the second before it, as the engine has none.
+            let micros = (at.nanosecond() / 1_000).min(999_999);
+            // Written by hand: a row has half a dozen, and chrono reads its pattern anew for each.
+            let mut text = String::with_capacity(LAST.len());
+            digits(&mut text, year.unsigned_abs(), 4);
+            for (before, part) in
+                [('-', at.month()), ('-', at.day()), (' ', at.hour()), (':', at.minute()), (':', at.second())]
+            {
+                text.push(before);
+                digits(&mut text, part, 2);
+            }
+            text.push('.');
+            digits(&mut text, micros, 6);
+            text
+        }
         10_000.. => LAST.to_owned(),
+    }
+}
+
+/// Appends a number with so many digits.
+fn digits(text: &mut String, number: u32, count: u32) {
+    for place in (0..count).rev() {
+        // One digit: below ten.
+        text.push(char::from(b'0' + (number / 10_u32.pow(place) % 10) as u8));
     }
 }
 
 /// Reads a timestamp of ours or one of `datetime('now')`. Another form, RFC 3339 say, would not compare as text with
 /// these, so it is none.
 pub(crate) fn read_stamp(text: &str) -> Option<DateTime<Utc>> {
-    if text.as_bytes().get(10) != Some(&b' ') {
+    let (day, time) = (text.get(..10)?, text.get(10..19)?);
+    let [year, month, dom] = numbers(day, ["", "-", "-"], [4, 2, 2])?;
+    let [hour, minute, second] = numbers(time, [" ", ":", ":"], [2, 2, 2])?;
+    let nanos = match text.get(19..)? {
+        "" => 0,
+        fraction => {
+            let fraction = fraction.strip_prefix('.').filter(|digits| (1..=9).contains(&digits.len()))?;
+            let missing = 9 - u32::try_from(fraction.len()).ok()?;
+            number(fraction)? * 10_u32.pow(missing)
+        }
+    };
+    let day = NaiveDate::from_ymd_opt(year.try_into().ok()?, month, dom)?;
+    Some(day.and_time(NaiveTime::from_hms_nano_opt(hour, minute, second, nanos)?).and_utc())
+}
+
+/// Numbers of fixed lengths, each behind its mark.
+fn numbers<const N: usize>(mut text: &str, marks: [&str; N], lengths: [usize; N]) -> Option<[u32; N]> {
+    let mut found = [0; N];
+    for ((found, mark), length) in found.iter_mut().zip(marks).zip(lengths) {
+        text = text.strip_prefix(mark)?;
+        *found = number(text.get(..length)?)?;
+        text = text.get(length..)?;
+    }
+    Some(found)
+}
+
+/// A number of digits alone.
+fn number(text: &str) -> Option<u32> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").map(|at| at.and_utc()).ok()
+    text.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::{prop_assert_eq, proptest};
 
     #[test]
     fn stamps_round_trip_to_the_microsecond() {
@@ -50,5 +102,31 @@ mod tests {
         assert_eq!(read_stamp("2026-01-05T14:20:00Z"), None);
         assert_eq!(read_stamp("yesterday"), None);
         assert_eq!(read_stamp("2026-1-5 14:20:00"), None, "less than ten digits of a day do not compare");
+        let half = DateTime::from_timestamp_millis(1_767_622_800_500);
+        assert_eq!(read_stamp("2026-01-05 14:20:00.5"), half);
+        assert_eq!(read_stamp("2026-01-05 14:20:00.500000000"), half);
+        for odd in [
+            "2026-01-05 14:20:00.",
+            "2026-01-05 14:20:00.5000000000",
+            "2026-01-05 14:20:00+00",
+            "2026-01-05 14:2:000",
+            "2026-02-30 14:20:00",
+            "2026-01-05 24:20:00",
+            "2026-01-05 +4:20:00",
+            "2026-01-0é 14:20:00",
+            "",
+        ] {
+            assert_eq!(read_stamp(odd), None, "{odd}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn stamps_are_as_chrono_writes_and_reads_them(micros in -62_167_219_200_000_000_i64..253_402_300_800_000_000) {
+            let at = DateTime::from_timestamp_micros(micros).unwrap();
+            let text = at.format("%Y-%m-%d %H:%M:%S%.6f").to_string();
+            prop_assert_eq!(&write_stamp(at), &text);
+            prop_assert_eq!(read_stamp(&text), Some(at));
+        }
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! Diesel's query builder makes the text of a statement anew each time it runs. A fragment with a static query id is
 //! prepared once per connection and then only bound.
+//!
+//! SQLite prepares a statement anew at each bind whose value could have changed its plan: one that is compared with a
+//! column of which a partial index names a value (`WHERE status = 'queued'`), and a limit. A `+` before such a
+//! column or limit says that the value does not matter to the plan, and spares that: it costs more than most statements.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -70,16 +74,17 @@ impl<'a, T: Into<Bind<'a>>> From<Option<T>> for Bind<'a> {
 
 /// Writes SQL with its binds in the place of each `?`.
 fn walk<'b>(sql: &str, binds: &'b [Bind<'_>], out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-    let mut parts = sql.split('?');
-    out.push_sql(parts.next().unwrap_or_default());
-    for (bind, part) in binds.iter().zip(parts) {
+    let mut from = 0;
+    for (bind, mark) in binds.iter().zip(memchr::memchr_iter(b'?', sql.as_bytes())) {
+        out.push_sql(&sql[from..mark]);
+        from = mark + 1;
         match bind {
             Bind::Text(text) => out.push_bind_param::<Text, str>(text)?,
             Bind::Int(number) => out.push_bind_param::<BigInt, i64>(number)?,
             Bind::Null => out.push_bind_param::<Nullable<Text>, Option<&str>>(&NULL)?,
         }
-        out.push_sql(part);
     }
+    out.push_sql(&sql[from..]);
     Ok(())
 }
 
