@@ -37,6 +37,8 @@ pub fn enqueue(
 ) -> Result<(CreatedJob, Arrival), EnqueueError> {
     order.validate()?;
     let job = Job::new(id, order, now);
-    let answer = insert_new(conn, &mut Effects::default(), &job, Actor::Producer)?;
+    let mut effects = Effects::default();
+    let answer = insert_new(conn, &mut effects, &job, Actor::Producer)?;
+    effects.counts.write(conn)?;
     Ok((answer, arrival(&job)))
 }

@@ -1,16 +1,18 @@
 //! What operators do to a database file: back it up, check it, look at it. Each works beside a running server.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use diesel::SqliteConnection;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::Text;
 use reclaimer_domain::job::Job;
 use reclaimer_domain::ports::StoreError;
 
 use crate::error::{Trouble, store_error};
 use crate::sqlite::connection::{self, Mode};
+use crate::sqlite::counts;
 use crate::sqlite::job_table;
 use crate::sqlite::statement::prepared;
 
@@ -126,13 +128,17 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
 
 fn look(conn: &mut SqliteConnection) -> diesel::QueryResult<Inspection> {
     let engine: Option<(String,)> = prepared!("SELECT sqlite_version()").rows::<(Text,)>().first(conn)?;
-    let jobs: Vec<(String, i64)> =
-        prepared!("SELECT status, count(*) FROM job GROUP BY status ORDER BY status")
-            .rows::<(Text, BigInt)>()
-            .all(conn)?;
+    let mut jobs: BTreeMap<String, i64> = BTreeMap::new();
+    for (place, count) in counts::read(conn)?.0 {
+        *jobs.entry(place.status).or_default() += count;
+    }
     Ok(Inspection {
         engine: engine.map(|(version,)| version).unwrap_or_default(),
-        jobs: jobs.into_iter().map(|(status, count)| (status, count.unsigned_abs())).collect(),
+        jobs: jobs
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(status, count)| (status, count.unsigned_abs()))
+            .collect(),
     })
 }
 

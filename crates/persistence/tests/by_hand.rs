@@ -15,7 +15,7 @@ use reclaimer_domain::job::report::{Holder, Outcome, Report};
 use reclaimer_domain::job::{Job, NewJob, Progress, Reset, Status};
 use reclaimer_domain::ports::{
     AdminAction, Applied, Candidates, Claim, Create, JobRead, JobStore, Outcome as Answer, Planned,
-    RecoveryStore, ReportAnswer, ReportOrder, Search, Seen,
+    QueueState, RecoveryStore, ReportAnswer, ReportOrder, Search, Seen,
 };
 use reclaimer_domain::recovery::RecoveryType;
 use reclaimer_persistence::{SqliteConfig, SqliteStore};
@@ -187,4 +187,39 @@ async fn what_was_set_aside_keeps_its_evidence() {
     assert_eq!((entry.kind, entry.from), (EventKind::SetAside, Some(Status::Queued)));
     let stored = &entry.detail.as_ref().unwrap()["stored"];
     assert_eq!((stored["progress"].as_str(), stored["payload"].as_str()), (Some("[1]"), Some("oops")));
+}
+
+#[tokio::test]
+async fn jobs_that_other_programs_wrote_are_counted_all_the_same() {
+    let rig = Rig::with(&["a", "b", "c", "d"]).await;
+    let counted = async || -> Vec<(String, Status, u64)> {
+        let queues = rig.store.queues().await.unwrap();
+        let of = |queue: &QueueState| {
+            let name = queue.name.to_string();
+            queue.jobs.iter().map(|(status, jobs)| (name.clone(), *status, *jobs)).collect::<Vec<_>>()
+        };
+        queues.iter().flat_map(of).collect()
+    };
+    let place = |queue: &str, status, jobs| (queue.to_owned(), status, jobs);
+    rig.claim(&["1"], noon()).await;
+    assert_eq!(counted().await, [place("default", Status::Queued, 3), place("default", Status::Running, 1)]);
+    rig.sql(
+        "UPDATE job SET status = 'finished' WHERE id = 'b'; UPDATE job SET queue = 'bulk' WHERE id = 'c';
+         DELETE FROM job WHERE id = 'd';
+         INSERT INTO job (id, queue, command, payload, status, priority, progress, max_attempts, run_at, created_at, updated_at)
+         VALUES ('e', 'new', 'X', '{}', 'failed', 0, '{}', 3, '2026-01-05 12:00:00.000000', '2026-01-05 12:00:00.000000',
+         '2026-01-05 12:00:00.000000')",
+    );
+    let expected = [
+        place("bulk", Status::Queued, 1),
+        place("default", Status::Running, 1),
+        place("default", Status::Finished, 1),
+        place("new", Status::Failed, 1),
+    ];
+    assert_eq!(counted().await, expected);
+    // The look made the store count them under where they are; what we change of them is counted from there.
+    assert_eq!(counted().await, expected);
+    rig.report("a", "1").await;
+    rig.sql("DELETE FROM job WHERE id = 'e'");
+    assert_eq!(counted().await, [place("bulk", Status::Queued, 1), place("default", Status::Finished, 2)]);
 }

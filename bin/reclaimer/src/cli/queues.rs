@@ -31,12 +31,15 @@ pub(super) async fn run(common: &Common, command: Command) -> Result<()> {
             if output.is_json() {
                 return output.json(&answer);
             }
-            let head: Vec<&str> =
-                ["queue", "handed out"].into_iter().chain(Status::ALL.map(Status::as_str)).collect();
+            let head: Vec<&str> = ["queue", "handed out", "oldest queued"]
+                .into_iter()
+                .chain(Status::ALL.map(Status::as_str))
+                .collect();
             let rows = answer["items"].as_array().into_iter().flatten().map(|queue| {
                 let paused = if queue["paused"] == true { "paused" } else { "yes" };
                 let counts = Status::ALL.map(|status| cell(&queue["jobs"][status.as_str()]));
-                [cell(&queue["name"]), paused.to_owned()].into_iter().chain(counts).collect()
+                let about = [cell(&queue["name"]), paused.to_owned(), cell(&queue["oldestQueued"])];
+                about.into_iter().chain(counts).collect()
             });
             return output.table(&head, rows);
         }

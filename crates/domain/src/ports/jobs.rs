@@ -474,4 +474,6 @@ pub struct QueueState {
     pub paused: bool,
     /// How many jobs it has in each state that occurs.
     pub jobs: Vec<(Status, u64)>,
+    /// The earliest `run_at` of its queued jobs, which may lie ahead.
+    pub oldest_queued: Option<DateTime<Utc>>,
 }

@@ -42,7 +42,7 @@ impl AccountStore for SqliteStore {
                 concat!(
                     "SELECT ",
                     account_columns!(),
-                    " FROM account WHERE erased_at IS NULL AND id > ? ORDER BY id LIMIT ?"
+                    " FROM account WHERE erased_at IS NULL AND id > ? ORDER BY id LIMIT +?"
                 ),
                 cursor.as_ref().map_or("", AccountId::as_str),
                 limit.saturating_add(1),

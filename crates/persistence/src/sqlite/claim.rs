@@ -35,7 +35,7 @@ pub(super) fn claim(
                 Ok(Loaded { mut job, guard }) => {
                     let Some(token) = tokens.next() else { break };
                     if let Ok(entry) = job.claim(&worker, token, lease_for, now)
-                        && job_table::update(conn, &guard, &job)?
+                        && job_table::update(conn, effects, &guard, &job)?
                     {
                         event_table::append(conn, effects, &job, entry)?;
                         effects.count(Flow { claims: 1, ..Flow::default() }, now);
@@ -91,7 +91,7 @@ pub(super) fn waiting(
 ) -> QueryResult<Vec<Arrival>> {
     let mut found: Vec<(String, String)> = prepared!(
         "SELECT command, run_at FROM job WHERE status = 'queued' AND queue = ? AND run_at <= ? \
-         ORDER BY priority, run_at, id LIMIT ?",
+         ORDER BY priority, run_at, id LIMIT +?",
         queue.as_str(),
         now,
         MOST_ARRIVALS

@@ -93,7 +93,7 @@ pub(crate) fn insert_new(
         let id = holder.parse().unwrap_or_else(|_| job.id.clone());
         return Ok(CreatedJob { id, created: false });
     }
-    job_table::insert(conn, job)?;
+    job_table::insert(conn, effects, job)?;
     event_table::append(conn, effects, job, job.created(actor))?;
     Ok(CreatedJob { id: job.id.clone(), created: true })
 }

@@ -70,7 +70,7 @@ impl Stream {
                     "SELECT ",
                     job_columns!(),
                     " FROM job WHERE status = 'queued' AND queue = ? AND priority = ? AND run_at <= ? \
-                     ORDER BY run_at, id LIMIT ?"
+                     ORDER BY run_at, id LIMIT +?"
                 ),
                 queue,
                 priority,
@@ -84,7 +84,7 @@ impl Stream {
                     "SELECT ",
                     job_columns!(),
                     " FROM job WHERE status = 'queued' AND command = ? AND priority = ? AND run_at <= ? \
-                     AND queue = ? ORDER BY run_at, id LIMIT ?"
+                     AND queue = ? ORDER BY run_at, id LIMIT +?"
                 ),
                 command,
                 priority,
@@ -99,7 +99,7 @@ impl Stream {
                     "SELECT ",
                     job_columns!(),
                     " FROM job WHERE status = 'queued' AND command = ? AND priority = ? AND run_at <= ? \
-                     AND queue NOT IN (SELECT name FROM queue WHERE paused <> 0) ORDER BY run_at, id LIMIT ?"
+                     AND queue NOT IN (SELECT name FROM queue WHERE paused <> 0) ORDER BY run_at, id LIMIT +?"
                 ),
                 command,
                 priority,
@@ -240,6 +240,25 @@ fn only(
         return Ok(Vec::new());
     }
     Ok(found.into_iter().collect())
+}
+
+/// The earliest moment from which on a job of a queue waits.
+pub(super) fn oldest(conn: &mut SqliteConnection, queue: &QueueName) -> QueryResult<Option<DateTime<Utc>>> {
+    let stream = Stream::Queue(queue.to_string());
+    let (mut earliest, mut priority) = (None, BEFORE_ALL);
+    while let Some(next) = stream.next_priority(conn, priority)? {
+        priority = next;
+        let found: Option<(Option<String>,)> = prepared!(
+            "SELECT min(run_at) FROM job WHERE status = 'queued' AND queue = ? AND priority = ?",
+            queue.as_str(),
+            priority,
+        )
+        .rows::<(Nullable<Text>,)>()
+        .first(conn)?;
+        let at = found.and_then(|(at,)| read_stamp(&at?));
+        earliest = [earliest, at].into_iter().flatten().min();
+    }
+    Ok(earliest)
 }
 
 /// When the next job that waits for its moment falls due.

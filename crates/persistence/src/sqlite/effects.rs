@@ -1,5 +1,6 @@
 //! What a committed group means to the world outside the database.
 
+use super::counts::Counts;
 use chrono::{DateTime, Utc};
 use reclaimer_domain::history::HistoryEntry;
 use reclaimer_domain::job::{Job, Lease, Status};
@@ -11,6 +12,8 @@ pub(crate) struct Effects {
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) taken: Vec<TakenLease>,
     pub(crate) changes: Vec<Change>,
+    /// Which jobs are counted under another state or queue.
+    pub(crate) counts: Counts,
     /// What went through, and when.
     pub(crate) flow: Vec<(DateTime<Utc>, Flow)>,
 }
@@ -21,6 +24,7 @@ pub(crate) struct Mark {
     arrivals: usize,
     taken: usize,
     changes: usize,
+    counts: usize,
     flow: usize,
 }
 
@@ -71,6 +75,7 @@ impl Effects {
             arrivals: self.arrivals.len(),
             taken: self.taken.len(),
             changes: self.changes.len(),
+            counts: self.counts.len(),
             flow: self.flow.len(),
         }
     }
@@ -80,6 +85,7 @@ impl Effects {
         self.arrivals.truncate(mark.arrivals);
         self.taken.truncate(mark.taken);
         self.changes.truncate(mark.changes);
+        self.counts.truncate(mark.counts);
         self.flow.truncate(mark.flow);
     }
 }

@@ -95,7 +95,7 @@ pub(crate) fn page(
         concat!(
             "SELECT ",
             event_columns!(),
-            " FROM job_event WHERE job_id = ? AND id > ? ORDER BY id LIMIT ?"
+            " FROM job_event WHERE job_id = ? AND id > ? ORDER BY id LIMIT +?"
         ),
         job.as_str(),
         cursor.unwrap_or(i64::MIN),
@@ -113,7 +113,7 @@ pub(crate) fn page(
 /// A job's latest events, oldest first.
 pub(crate) fn latest(conn: &mut SqliteConnection, job: &JobId) -> QueryResult<Vec<JobEvent>> {
     let rows: Vec<Row> = prepared!(
-        concat!("SELECT ", event_columns!(), " FROM job_event WHERE job_id = ? ORDER BY id DESC LIMIT ?"),
+        concat!("SELECT ", event_columns!(), " FROM job_event WHERE job_id = ? ORDER BY id DESC LIMIT +?"),
         job.as_str(),
         LOOKED_THROUGH,
     )
@@ -141,7 +141,7 @@ pub(crate) fn history(
         "SELECT e.id, e.job_id, e.at, e.kind, e.from_status, e.to_status, e.actor, e.rule, e.reason, e.detail, \
          coalesce(j.queue, p.queue), coalesce(j.command, p.command), coalesce(j.account_id, p.account_id), \
          coalesce(j.max_attempts, p.max_attempts) FROM job_event AS e LEFT JOIN job AS j ON j.id = e.job_id \
-         LEFT JOIN past_job AS p ON p.id = e.job_id WHERE e.id >= ? ORDER BY e.id LIMIT ?",
+         LEFT JOIN past_job AS p ON p.id = e.job_id WHERE e.id >= ? ORDER BY e.id LIMIT +?",
         from,
         limit.saturating_add(1),
     )

@@ -6,6 +6,8 @@ use reclaimer_domain::job::{Job, LeaseToken};
 use reclaimer_domain::name::UniqueKey;
 use reclaimer_domain::time::millis_of;
 
+use super::counts::Place;
+use super::effects::Effects;
 use super::row::{Row, RowSql, Unreadable, ended_as, job_columns, last_report, read_row};
 use super::statement::prepared;
 
@@ -65,12 +67,12 @@ pub(crate) fn key_holder(conn: &mut SqliteConnection, key: &UniqueKey) -> QueryR
 }
 
 /// Writes a new row.
-pub(crate) fn insert(conn: &mut SqliteConnection, job: &Job) -> QueryResult<()> {
+pub(crate) fn insert(conn: &mut SqliteConnection, effects: &mut Effects, job: &Job) -> QueryResult<()> {
     let timeout = timeout_seconds(job);
     prepared!(
         "INSERT INTO job (id, queue, command, full_path, account_id, spawned_from, payload, status, priority, \
-         progress, max_attempts, run_at, timeout_seconds, unique_key, created_at, updated_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '{}', ?, ?, ?, ?, ?, ?)",
+         progress, max_attempts, run_at, timeout_seconds, unique_key, created_at, updated_at, counted_in, counted_as) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '{}', ?, ?, ?, ?, ?, ?, ?, ?)",
         job.id.as_str(),
         job.queue.as_str(),
         job.command.as_str(),
@@ -86,9 +88,12 @@ pub(crate) fn insert(conn: &mut SqliteConnection, job: &Job) -> QueryResult<()> 
         job.unique_key.as_ref().map(UniqueKey::as_str),
         job.created_at,
         job.updated_at,
+        job.queue.as_str(),
+        job.status.as_str(),
     )
-    .run(conn)
-    .map(drop)
+    .run(conn)?;
+    effects.counts.moved(None, Some(Place::now(job)));
+    Ok(())
 }
 
 /// What a row must still look like to be changed: its cells as they are stored, which other programs may have written in
@@ -99,28 +104,41 @@ pub(crate) struct Guard {
     status: String,
     lease_token: Option<String>,
     lease_expires_at: Option<String>,
+    /// Under what the row is counted.
+    counted: Option<Place>,
 }
 
 impl Guard {
     fn of(row: &Row) -> Self {
-        let ((id, .., status, _, _, _), _, (_, lease_token, lease_expires_at, ..), _) = row;
+        let (
+            (id, .., status, _, _, _),
+            _,
+            (_, lease_token, lease_expires_at, ..),
+            (.., counted_in, counted_as),
+        ) = row;
         Self {
             id: id.clone(),
             status: status.clone(),
             lease_token: lease_token.clone(),
             lease_expires_at: lease_expires_at.clone(),
+            counted: Place::of(counted_in.clone(), counted_as.clone()),
         }
     }
 }
 
 /// Writes a changed job over the row it was read from, if that still is what the guard says; answers whether it was.
-pub(crate) fn update(conn: &mut SqliteConnection, guard: &Guard, job: &Job) -> QueryResult<bool> {
+pub(crate) fn update(
+    conn: &mut SqliteConnection,
+    effects: &mut Effects,
+    guard: &Guard,
+    job: &Job,
+) -> QueryResult<bool> {
     let changed = prepared!(
         "UPDATE job SET status = ?, queue = ?, priority = ?, progress = ?, resume_state = ?, attempt = ?, recoveries = ?, \
          recover_after = ?, run_at = ?, worker_id = ?, lease_token = ?, lease_expires_at = ?, lease_excused = ?, \
          lease_epoch = ?, lease_losses = ?, ended_lease = ?, ended_as = ?, last_report = ?, updated_at = ?, \
-         started_at = ?, finished_at = ?, longest_silence_ms = ? \
-         WHERE id = ? AND status = ? AND lease_token IS ? AND lease_expires_at IS ?",
+         started_at = ?, finished_at = ?, longest_silence_ms = ?, counted_in = ?, counted_as = ? \
+         WHERE id = ? AND +status = ? AND lease_token IS ? AND lease_expires_at IS ?",
         job.status.as_str(),
         job.queue.as_str(),
         i64::from(job.priority.get()),
@@ -143,18 +161,27 @@ pub(crate) fn update(conn: &mut SqliteConnection, guard: &Guard, job: &Job) -> Q
         job.started_at,
         job.finished_at,
         i64::try_from(millis_of(job.longest_silence)).unwrap_or(i64::MAX),
+        job.queue.as_str(),
+        job.status.as_str(),
         &guard.id,
         &guard.status,
         guard.lease_token.as_ref(),
         guard.lease_expires_at.as_ref(),
     )
     .run(conn)?;
+    if changed == 1 {
+        effects.counts.moved(guard.counted.clone(), Some(Place::now(job)));
+    }
     Ok(changed == 1)
 }
 
 /// Overwrites an unreadable row with what could be salvaged and set aside, if its status still is the stored one. A row
 /// that was over lives again by that, but without its unique key where another live job holds it by now.
-pub(crate) fn overwrite(conn: &mut SqliteConnection, unreadable: &Unreadable) -> QueryResult<bool> {
+pub(crate) fn overwrite(
+    conn: &mut SqliteConnection,
+    effects: &mut Effects,
+    unreadable: &Unreadable,
+) -> QueryResult<bool> {
     let job = &unreadable.salvage;
     let changed = prepared!(
         "UPDATE job SET queue = ?, command = ?, account_id = (SELECT id FROM account WHERE id = ?), \
@@ -165,7 +192,7 @@ pub(crate) fn overwrite(conn: &mut SqliteConnection, unreadable: &Unreadable) ->
          recoveries = ?, recover_after = NULL, run_at = ?, timeout_seconds = ?, worker_id = NULL, \
          lease_token = NULL, lease_expires_at = NULL, lease_excused = 0, lease_epoch = ?, lease_losses = ?, \
          ended_lease = NULL, ended_as = NULL, last_report = NULL, created_at = ?, updated_at = ?, started_at = ?, \
-         finished_at = ?, longest_silence_ms = 0 WHERE id = ? AND status = ?",
+         finished_at = ?, longest_silence_ms = 0, counted_in = ?, counted_as = ? WHERE id = ? AND +status = ?",
         job.queue.as_str(),
         job.command.as_str(),
         job.account_id.as_ref().map(|id| id.as_str()),
@@ -187,10 +214,15 @@ pub(crate) fn overwrite(conn: &mut SqliteConnection, unreadable: &Unreadable) ->
         job.updated_at,
         job.started_at,
         job.finished_at,
+        job.queue.as_str(),
+        job.status.as_str(),
         &unreadable.id,
         &unreadable.status,
     )
     .run(conn)?;
+    if changed == 1 {
+        effects.counts.moved(unreadable.counted.clone(), Some(Place::now(job)));
+    }
     Ok(changed == 1)
 }
 

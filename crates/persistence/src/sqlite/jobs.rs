@@ -15,7 +15,9 @@ use reclaimer_domain::ports::{
 
 use super::effects::Effects;
 use super::statement::prepared;
-use super::{SqliteStore, bulk, claim, create, event_table, job_table, late, leases, lists, manual, report};
+use super::{
+    SqliteStore, bulk, claim, counts, create, event_table, job_table, late, leases, lists, manual, report,
+};
 use crate::disk;
 
 impl SqliteStore {
@@ -83,7 +85,7 @@ impl JobStore for SqliteStore {
     }
 
     async fn renew(&self, order: Renew) -> Result<Renewed, StoreError> {
-        self.write("renew leases", move |conn, _| leases::renew(conn, order)).await
+        self.write("renew leases", move |conn, effects| leases::renew(conn, effects, order)).await
     }
 
     async fn release(&self, order: Release) -> Result<Released, StoreError> {
@@ -96,11 +98,14 @@ impl JobStore for SqliteStore {
     }
 
     async fn hold(&self, order: Hold) -> Result<u32, StoreError> {
-        self.write("hold leases on", move |conn, _| leases::hold(conn, order)).await
+        self.write("hold leases on", move |conn, effects| leases::hold(conn, effects, order)).await
     }
 
     async fn note_pending_start(&self, job: JobId, now: DateTime<Utc>) -> Result<bool, StoreError> {
-        self.write("note a pending start", move |conn, _| leases::note_pending_start(conn, &job, now)).await
+        self.write("note a pending start", move |conn, effects| {
+            leases::note_pending_start(conn, effects, &job, now)
+        })
+        .await
     }
 
     async fn pending_starts(&self, limit: u32) -> Result<Vec<(JobId, QueueName)>, StoreError> {
@@ -198,7 +203,11 @@ impl JobStore for SqliteStore {
     }
 
     async fn queues(&self) -> Result<Vec<QueueState>, StoreError> {
-        self.read("list queues", lists::queues).await
+        let (queues, foreign) = self.read("count jobs", lists::queues).await?;
+        if foreign {
+            self.writer.post("count jobs that others wrote", counts::settle);
+        }
+        Ok(queues)
     }
 
     async fn pause_queue(

@@ -92,7 +92,7 @@ pub(super) fn accept(
         Ok(entries) => entries,
         Err(illegal) => return Ok(Applied::Refused(illegal.into())),
     };
-    job_table::update(conn, &guard, &job)?;
+    job_table::update(conn, effects, &guard, &job)?;
     for entry in entries {
         event_table::append(conn, effects, &job, entry)?;
     }

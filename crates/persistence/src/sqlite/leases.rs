@@ -17,7 +17,11 @@ use super::{event_table, job_table};
 const MOST_HELD: u32 = 10_000;
 
 /// Renews leases.
-pub(super) fn renew(conn: &mut SqliteConnection, order: Renew) -> QueryResult<Renewed> {
+pub(super) fn renew(
+    conn: &mut SqliteConnection,
+    effects: &mut Effects,
+    order: Renew,
+) -> QueryResult<Renewed> {
     let Renew { leases, named, lease_for, now } = order;
     let mut answer = Renewed::default();
     for token in leases {
@@ -29,7 +33,7 @@ pub(super) fn renew(conn: &mut SqliteConnection, order: Renew) -> QueryResult<Re
             continue;
         };
         job.renew(lease_for, named, now);
-        match (job_table::update(conn, &guard, &job)?, job.lease) {
+        match (job_table::update(conn, effects, &guard, &job)?, job.lease) {
             (true, Some(lease)) => answer.renewed.push((job.id, lease)),
             (true, None) | (false, _) => answer.lost.push(token),
         }
@@ -40,7 +44,7 @@ pub(super) fn renew(conn: &mut SqliteConnection, order: Renew) -> QueryResult<Re
 /// The jobs that a worker holds.
 pub(super) fn held_by(conn: &mut SqliteConnection, worker: &WorkerId) -> QueryResult<Vec<(JobId, Lease)>> {
     let rows: Vec<(String,)> = prepared!(
-        "SELECT id FROM job WHERE status = 'running' AND worker_id = ? ORDER BY id LIMIT ?",
+        "SELECT id FROM job WHERE status = 'running' AND worker_id = ? ORDER BY id LIMIT +?",
         worker.as_str(),
         MOST_HELD
     )
@@ -58,13 +62,13 @@ pub(super) fn held_by(conn: &mut SqliteConnection, worker: &WorkerId) -> QueryRe
 }
 
 /// Sets when leases end whose worker cannot be heard.
-pub(super) fn hold(conn: &mut SqliteConnection, order: Hold) -> QueryResult<u32> {
+pub(super) fn hold(conn: &mut SqliteConnection, effects: &mut Effects, order: Hold) -> QueryResult<u32> {
     let Hold { leases, until, excused } = order;
     let mut held = 0;
     for token in leases {
         let Some(Ok(Loaded { mut job, guard })) = job_table::find_by_lease(conn, &token)? else { continue };
         job.hold_lease(until, excused);
-        held += u32::from(job_table::update(conn, &guard, &job)?);
+        held += u32::from(job_table::update(conn, effects, &guard, &job)?);
     }
     Ok(held)
 }
@@ -72,11 +76,12 @@ pub(super) fn hold(conn: &mut SqliteConnection, order: Hold) -> QueryResult<u32>
 /// Notes that a queued job was to be started and its worker was away.
 pub(super) fn note_pending_start(
     conn: &mut SqliteConnection,
+    effects: &mut Effects,
     id: &JobId,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
     let Some(Ok(Loaded { mut job, guard })) = job_table::find(conn, id.as_str())? else { return Ok(false) };
-    Ok(job.note_pending_start(now) && job_table::update(conn, &guard, &job)?)
+    Ok(job.note_pending_start(now) && job_table::update(conn, effects, &guard, &job)?)
 }
 
 /// Adds evidence to a job's history.
@@ -109,7 +114,7 @@ pub(super) fn release(
             answer.lost.push(token);
             continue;
         };
-        if job_table::update(conn, &guard, &job)? {
+        if job_table::update(conn, effects, &guard, &job)? {
             event_table::append(conn, effects, &job, entry)?;
             effects.now_waits(&job);
             answer.released.push((job.id, token));

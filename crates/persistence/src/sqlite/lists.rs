@@ -10,6 +10,8 @@ use reclaimer_domain::job::Status;
 use reclaimer_domain::name::QueueName;
 use reclaimer_domain::ports::{JobFilter, JobRead, Page, QueueState};
 
+use super::counts::{self, Place};
+use super::due;
 use super::job_table::{Found, Loaded, load};
 use super::row::{Row, RowSql, job_columns};
 use super::statement::{Bind, Dynamic, prepared};
@@ -29,7 +31,7 @@ pub(super) fn filtered(
         sql.push_str(&format!(" AND id {beyond} ?"));
         binds.push(cursor.as_str().into());
     }
-    sql.push_str(&format!(" ORDER BY id {order} LIMIT ?"));
+    sql.push_str(&format!(" ORDER BY id {order} LIMIT +?"));
     binds.push(limit.into());
     let rows: Vec<Row> = Dynamic::<RowSql> { sql, binds, rows: PhantomData }.load(conn)?;
     Ok(rows.into_iter().map(load).collect())
@@ -96,14 +98,11 @@ pub(super) fn read(found: Found) -> JobRead {
     }
 }
 
-/// Every queue that has jobs or was paused.
-pub(super) fn queues(conn: &mut SqliteConnection) -> QueryResult<Vec<QueueState>> {
+/// Every queue that has jobs or was paused, and whether other programs wrote some of the jobs.
+pub(super) fn queues(conn: &mut SqliteConnection) -> QueryResult<(Vec<QueueState>, bool)> {
+    let (counts, foreign) = counts::read(conn)?;
     let mut queues: BTreeMap<String, (bool, BTreeMap<Status, u64>)> = BTreeMap::new();
-    let counts: Vec<(String, String, i64)> =
-        prepared!("SELECT queue, status, count(*) FROM job GROUP BY queue, status")
-            .rows::<(Text, Text, BigInt)>()
-            .all(conn)?;
-    for (queue, status, count) in counts {
+    for (Place { queue, status }, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
         let (_, jobs) = queues.entry(queue).or_default();
         if let Ok(status) = status.parse() {
             jobs.insert(status, count.unsigned_abs());
@@ -114,11 +113,13 @@ pub(super) fn queues(conn: &mut SqliteConnection) -> QueryResult<Vec<QueueState>
     for (queue,) in paused {
         queues.entry(queue).or_default().0 = true;
     }
-    let state = |(name, (paused, jobs)): (String, (bool, BTreeMap<Status, u64>))| {
-        let name: QueueName = name.parse().ok()?;
-        Some(QueueState { name, paused, jobs: jobs.into_iter().collect() })
-    };
-    Ok(queues.into_iter().filter_map(state).collect())
+    let mut states = Vec::with_capacity(queues.len());
+    for (queue, (paused, jobs)) in queues {
+        let Ok(name) = queue.parse::<QueueName>() else { continue };
+        let oldest_queued = if jobs.contains_key(&Status::Queued) { due::oldest(conn, &name)? } else { None };
+        states.push(QueueState { name, paused, jobs: jobs.into_iter().collect(), oldest_queued });
+    }
+    Ok((states, foreign))
 }
 
 /// Whether there is such a job.
@@ -135,7 +136,7 @@ pub(super) fn pending_starts(
 ) -> QueryResult<Vec<(JobId, QueueName)>> {
     let rows: Vec<(String, String)> = prepared!(
         "SELECT id, queue FROM job WHERE status = 'queued' AND instr(progress, '\"pendingStart\":true') > 0 \
-         ORDER BY id LIMIT ?",
+         ORDER BY id LIMIT +?",
         limit
     )
     .rows::<(Text, Text)>()

@@ -51,7 +51,7 @@ pub(super) fn administer_found(
         Ok(done) => done,
         Err(illegal) => return Ok(Applied::Refused(illegal.into())),
     };
-    if !job_table::update(conn, &guard, &job)? {
+    if !job_table::update(conn, effects, &guard, &job)? {
         // Another process changed the job between the read and the write; it has that status no more.
         return Ok(Applied::Refused(Refused::NoSuchJob(job.id)));
     }

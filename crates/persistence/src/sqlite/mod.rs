@@ -5,6 +5,7 @@ mod areas;
 mod bulk;
 mod claim;
 pub(crate) mod connection;
+pub(crate) mod counts;
 mod create;
 mod due;
 mod effects;

@@ -195,7 +195,7 @@ fn runs(
     limit: u32,
 ) -> QueryResult<Page<RunRecord, RunId>> {
     let mut rows: Vec<StoredRun> = prepared!(
-        concat!("SELECT ", run_columns!(), " FROM recovery_run WHERE id < ? ORDER BY id DESC LIMIT ?"),
+        concat!("SELECT ", run_columns!(), " FROM recovery_run WHERE id < ? ORDER BY id DESC LIMIT +?"),
         cursor.map_or("\u{10ffff}", RunId::as_str),
         limit.saturating_add(1),
     )
@@ -300,20 +300,31 @@ fn case(conn: &mut SqliteConnection, id: &JobId, now: DateTime<Utc>) -> QueryRes
 /// Rows that no other search finds, or not in time: their status is none, or their stamps are written so that they do
 /// not compare as text.
 fn strange(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Found>> {
-    let rows: Vec<Row> = prepared!(
+    let mut rows: Vec<Row> = prepared!(
         concat!(
             "SELECT ",
             job_columns!(),
-            " FROM job WHERE status NOT IN \
-             ('queued', 'running', 'finished', 'failed', 'paused', 'cancelled', 'quarantined') \
-             OR (status IN ('queued', 'running', 'failed') AND (substr(run_at, 11, 1) <> ' ' \
-             OR substr(lease_expires_at, 11, 1) <> ' ' OR substr(recover_after, 11, 1) <> ' ')) \
-             ORDER BY id LIMIT ?"
+            " FROM job INDEXED BY job_strange WHERE status <> 'queued' AND status <> 'running' \
+             AND status <> 'finished' AND status <> 'failed' AND status <> 'cancelled' AND status <> 'paused' \
+             AND status <> 'quarantined' ORDER BY id LIMIT +?"
         ),
         search.limit
     )
     .rows::<RowSql>()
     .all(conn)?;
+    let odd: Vec<Row> = prepared!(
+        concat!(
+            "SELECT ",
+            job_columns!(),
+            " FROM job INDEXED BY job_odd_stamp WHERE (status = 'queued' AND substr(run_at, 11, 1) <> ' ') \
+             OR (status = 'running' AND (substr(lease_expires_at, 11, 1) <> ' ' OR substr(recover_after, 11, 1) <> ' ')) \
+             OR (status = 'failed' AND substr(recover_after, 11, 1) <> ' ') ORDER BY id LIMIT +?"
+        ),
+        search.limit
+    )
+    .rows::<RowSql>()
+    .all(conn)?;
+    rows.extend(odd);
     Ok(rows.into_iter().map(load).collect())
 }
 
@@ -322,8 +333,8 @@ fn failed(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Found
         concat!(
             "SELECT ",
             job_columns!(),
-            " FROM job WHERE status = 'failed' AND id > ? AND (recover_after IS NULL OR recover_after <= ?) \
-             ORDER BY id LIMIT ?"
+            " FROM job INDEXED BY job_failed WHERE status = 'failed' AND id > ? \
+             AND (recover_after IS NULL OR recover_after <= ?) ORDER BY id LIMIT +?"
         ),
         after_id(search, Status::Failed),
         rested_by(search),
@@ -336,25 +347,42 @@ fn failed(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Found
 
 /// Running jobs that may be stuck. Coarse on purpose: the policy looks closely.
 fn running(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Found>> {
-    let rows: Vec<Row> = prepared!(
-        concat!(
-            "SELECT ",
-            job_columns!(),
-            " FROM job WHERE status = 'running' AND id > ? AND (recover_after IS NULL OR recover_after <= ?) \
-             AND (lease_expires_at <= ? OR (? = 0 AND (updated_at <= ? OR (timeout_seconds IS NOT NULL \
-             AND strftime('%Y-%m-%d %H:%M:%f', started_at, '+' || timeout_seconds || ' seconds') <= ?)))) \
-             ORDER BY id LIMIT ?"
-        ),
-        after_id(search, Status::Running),
-        rested_by(search),
-        search.now,
-        i64::from(search.expired_leases_only),
-        search.silent_since,
-        search.now,
-        search.limit.saturating_add(1),
-    )
-    .rows::<RowSql>()
-    .all(conn)?;
+    let rows: Vec<Row> = if search.expired_leases_only {
+        prepared!(
+            concat!(
+                "SELECT ",
+                job_columns!(),
+                " FROM job INDEXED BY job_running WHERE status = 'running' AND lease_expires_at <= ? AND id > ? \
+                 AND (recover_after IS NULL OR recover_after <= ?) ORDER BY id LIMIT +?"
+            ),
+            search.now,
+            after_id(search, Status::Running),
+            rested_by(search),
+            search.limit.saturating_add(1),
+        )
+        .rows::<RowSql>()
+        .all(conn)?
+    } else {
+        prepared!(
+            concat!(
+                "SELECT ",
+                job_columns!(),
+                " FROM job INDEXED BY job_running WHERE status = 'running' AND id > ? \
+                 AND (recover_after IS NULL OR recover_after <= ?) \
+                 AND (lease_expires_at <= ? OR updated_at <= ? OR (timeout_seconds IS NOT NULL \
+                 AND strftime('%Y-%m-%d %H:%M:%f', started_at, '+' || timeout_seconds || ' seconds') <= ?)) \
+                 ORDER BY id LIMIT +?"
+            ),
+            after_id(search, Status::Running),
+            rested_by(search),
+            search.now,
+            search.silent_since,
+            search.now,
+            search.limit.saturating_add(1),
+        )
+        .rows::<RowSql>()
+        .all(conn)?
+    };
     Ok(rows.into_iter().map(load).collect())
 }
 
@@ -400,7 +428,7 @@ fn apply(
     if entry.kind != EventKind::NotRecovered {
         undo::keep(conn, run, &job.id, now)?;
     }
-    if !job_table::update(conn, &guard, &job)? {
+    if !job_table::update(conn, effects, &guard, &job)? {
         return Ok(Outcome::LostRace { found: Some(job.status) });
     }
     let changes = entry.kind != EventKind::NotRecovered;

@@ -28,10 +28,10 @@ pub(super) fn report(
     let entries = match job.report(&report, lease_for, now) {
         Err(illegal) => return Ok(ReportAnswer::Refused(illegal.into())),
         Ok(Verdict::Duplicate) => return Ok(ReportAnswer::Duplicate { status: job.status }),
-        Ok(Verdict::Overtaken) if job_table::update(conn, &guard, &job)? => {
+        Ok(Verdict::Overtaken) if job_table::update(conn, effects, &guard, &job)? => {
             return Ok(ReportAnswer::Duplicate { status: job.status });
         }
-        Ok(Verdict::Applied(entries)) if job_table::update(conn, &guard, &job)? => entries,
+        Ok(Verdict::Applied(entries)) if job_table::update(conn, effects, &guard, &job)? => entries,
         // The guard can only fail where another process took the job between the read and the write.
         Ok(Verdict::Stale | Verdict::Overtaken | Verdict::Applied(_)) => {
             let (history, kept) = (event_table::latest(conn, &job.id)?, late::count(conn, &job.id)?);

@@ -21,7 +21,7 @@ fn prune(conn: &mut SqliteConnection, order: &Prune) -> QueryResult<Pruned> {
     if let Some(until) = order.finished {
         let ids = prepared!(
             "SELECT id FROM job WHERE status = 'finished' AND coalesce(finished_at, updated_at) <= ? \
-             ORDER BY coalesce(finished_at, updated_at) LIMIT ?",
+             ORDER BY coalesce(finished_at, updated_at) LIMIT +?",
             until,
             order.limit
         )
@@ -32,7 +32,7 @@ fn prune(conn: &mut SqliteConnection, order: &Prune) -> QueryResult<Pruned> {
     if let Some(until) = order.cancelled {
         let ids = prepared!(
             "SELECT id FROM job WHERE status = 'cancelled' AND coalesce(finished_at, updated_at) <= ? \
-             ORDER BY coalesce(finished_at, updated_at) LIMIT ?",
+             ORDER BY coalesce(finished_at, updated_at) LIMIT +?",
             until,
             order.limit
         )
@@ -95,13 +95,13 @@ fn prune_history(
     }
     // An event of a job that was removed before this moment is older still, and gone.
     prepared!(
-        "DELETE FROM past_job WHERE id IN (SELECT id FROM past_job WHERE removed_at < ? ORDER BY removed_at LIMIT ?)",
+        "DELETE FROM past_job WHERE id IN (SELECT id FROM past_job WHERE removed_at < ? ORDER BY removed_at LIMIT +?)",
         before,
         order.limit
     )
     .run(conn)?;
     prepared!(
-        "DELETE FROM recovery_run WHERE id IN (SELECT id FROM recovery_run WHERE started_at < ? ORDER BY id LIMIT ?)",
+        "DELETE FROM recovery_run WHERE id IN (SELECT id FROM recovery_run WHERE started_at < ? ORDER BY id LIMIT +?)",
         before,
         order.limit
     )

@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::counts::Place;
 use super::stamp::{read_stamp, write_stamp};
 
 /// The columns of [`Row`], in order.
@@ -17,7 +18,8 @@ macro_rules! job_columns {
         "id, queue, command, full_path, account_id, spawned_from, payload, status, priority, progress, \
          resume_state, attempt, max_attempts, recoveries, recover_after, run_at, timeout_seconds, unique_key, \
          worker_id, lease_token, lease_expires_at, lease_excused, lease_epoch, lease_losses, ended_lease, ended_as, \
-         last_report, created_at, updated_at, started_at, finished_at, longest_silence_ms"
+         last_report, created_at, updated_at, started_at, finished_at, longest_silence_ms, \
+         counted_in, counted_as"
     };
 }
 pub(crate) use job_columns;
@@ -29,7 +31,7 @@ pub(crate) type RowSql = (
     (Text, Text, Text, Maybe, Maybe, Maybe, Text, Text, BigInt, Text, Maybe),
     (BigInt, BigInt, BigInt, Maybe, Text, Nullable<BigInt>, Maybe),
     (Maybe, Maybe, Maybe, BigInt, BigInt, BigInt, Maybe, Maybe, Maybe),
-    (Text, Text, Maybe, Maybe, BigInt),
+    (Text, Text, Maybe, Maybe, BigInt, Maybe, Maybe),
 );
 
 /// A row as stored.
@@ -59,7 +61,7 @@ pub(crate) type Row = (
         Option<String>,
         Option<String>,
     ),
-    (String, String, Option<String>, Option<String>, i64),
+    (String, String, Option<String>, Option<String>, i64, Option<String>, Option<String>),
 );
 
 /// A row that cannot be read: what is wrong with it, and a job made from what could be.
@@ -69,6 +71,8 @@ pub(crate) struct Unreadable {
     pub(crate) id: String,
     /// The status as stored.
     pub(crate) status: String,
+    /// Under what the row is counted.
+    pub(crate) counted: Option<Place>,
     /// What is wrong.
     pub(crate) faults: Vec<Fault>,
     /// The job with defaults in the place of what could not be read.
@@ -183,7 +187,7 @@ pub(crate) fn read_row(row: Row) -> Result<Job, Box<Unreadable>> {
             ended_as,
             last,
         ),
-        (created_at, updated_at, started_at, finished_at, longest_silence_ms),
+        (created_at, updated_at, started_at, finished_at, longest_silence_ms, counted_in, counted_as),
     ) = row;
     let mut cells = Cells::default();
     let created = cells.stamp("created_at", Some(&created_at)).unwrap_or_default();
@@ -247,7 +251,8 @@ pub(crate) fn read_row(row: Row) -> Result<Job, Box<Unreadable>> {
     if cells.faults.is_empty() {
         Ok(job)
     } else {
-        Err(Box::new(Unreadable { id, status, faults: cells.faults, salvage: job }))
+        let counted = Place::of(counted_in, counted_as);
+        Err(Box::new(Unreadable { id, status, counted, faults: cells.faults, salvage: job }))
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn set_aside(
 ) -> QueryResult<bool> {
     let (from, reason) = (unreadable.status.parse().ok(), unreadable.reason());
     let entry = unreadable.salvage.set_aside(from, &reason, unreadable.evidence(), actor, now);
-    if !job_table::overwrite(conn, unreadable)? {
+    if !job_table::overwrite(conn, effects, unreadable)? {
         return Ok(false);
     }
     event_table::append_under(conn, effects, &unreadable.id, &unreadable.salvage, entry)?;

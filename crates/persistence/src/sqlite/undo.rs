@@ -88,7 +88,7 @@ fn undo_one(
         Err(why) => return Ok(Err(why)),
     };
     if !order.dry_run {
-        if !job_table::update(conn, &guard, &job)? {
+        if !job_table::update(conn, effects, &guard, &job)? {
             return Ok(Err(NotUndone::Changed(job.status)));
         }
         event_table::append(conn, effects, &job, entry)?;
@@ -104,7 +104,7 @@ fn before(conn: &mut SqliteConnection, id: &JobId) -> QueryResult<Option<Found>>
          c.priority, c.progress, j.resume_state, c.attempt, j.max_attempts, c.recoveries, c.recover_after, \
          c.run_at, j.timeout_seconds, j.unique_key, c.worker_id, c.lease_token, c.lease_expires_at, \
          c.lease_excused, c.lease_epoch, c.lease_losses, j.ended_lease, j.ended_as, j.last_report, j.created_at, \
-         c.updated_at, j.started_at, c.finished_at, j.longest_silence_ms \
+         c.updated_at, j.started_at, c.finished_at, j.longest_silence_ms, j.counted_in, j.counted_as \
          FROM recovery_change AS c JOIN job AS j ON j.id = c.job_id WHERE c.job_id = ?",
         id.as_str()
     )

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use reclaimer_domain::name::QueueName;
+use reclaimer_domain::time::millis_option;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -23,6 +25,9 @@ pub(crate) struct QueueShape {
     paused: bool,
     /// How many jobs it has in each state that occurs.
     jobs: BTreeMap<&'static str, u64>,
+    /// Since when, or from when on, the job waits that waits longest.
+    #[serde(with = "millis_option")]
+    oldest_queued: Option<DateTime<Utc>>,
 }
 
 /// List queues
@@ -38,6 +43,7 @@ pub(crate) async fn list(
         name: queue.name.to_string(),
         paused: queue.paused,
         jobs: queue.jobs.into_iter().map(|(status, count)| (status.as_str(), count)).collect(),
+        oldest_queued: queue.oldest_queued,
     });
     Ok(axum::Json(QueueList { items: items.collect() }))
 }

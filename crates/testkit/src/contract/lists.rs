@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::job::{NewJob, Status};
+use reclaimer_domain::job::{NewJob, Priority, Status};
 use reclaimer_domain::ports::{JobFilter, JobRead, QueueState, Search};
 use reclaimer_domain::recovery::RecoveryType;
 
@@ -97,21 +97,23 @@ pub async fn queues_are_counted_by_state(rig: &dyn Rig) {
     store.add_in(Status::Finished, "a", big()).await;
     store.add_in(Status::Failed, "b", big()).await;
     store.add("c", order("X")).await;
-    store.add("d", order("X")).await;
+    let urgent = Priority::try_from(-5).unwrap();
+    store.add("d", NewJob { run_at: Some(at(-60)), priority: urgent, ..order("X") }).await;
     store.set_paused("big", true).await;
     store.set_paused("empty", true).await;
-    let state = |name: &str, paused, jobs: &[(Status, u64)]| QueueState {
+    let state = |name: &str, paused, jobs: &[(Status, u64)], oldest_queued| QueueState {
         name: text(name),
         paused,
         jobs: jobs.to_vec(),
+        oldest_queued,
     };
     let mut queues = store.queues().await.unwrap();
     queues.sort_by_key(|queue| queue.name.clone());
     queues.iter_mut().for_each(|queue| queue.jobs.sort());
     let expected = [
-        state("big", true, &[(Status::Finished, 1), (Status::Failed, 1)]),
-        state("default", false, &[(Status::Queued, 2)]),
-        state("empty", true, &[]),
+        state("big", true, &[(Status::Finished, 1), (Status::Failed, 1)], None),
+        state("default", false, &[(Status::Queued, 2)], Some(at(-60))),
+        state("empty", true, &[], None),
     ];
     assert_eq!(queues, expected);
     store.set_paused("big", false).await;

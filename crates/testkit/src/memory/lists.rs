@@ -91,6 +91,11 @@ pub(super) fn queues(data: &Data) -> Vec<QueueState> {
         name: name.clone(),
         paused: data.paused.contains(name),
         jobs: jobs.into_iter().collect(),
+        oldest_queued: data
+            .rows()
+            .filter(|row| row.job.queue == *name && row.status() == Some(Status::Queued))
+            .map(|row| row.job.run_at)
+            .min(),
     };
     queues.into_iter().map(state).collect()
 }

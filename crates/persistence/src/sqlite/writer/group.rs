@@ -40,7 +40,11 @@ pub(super) fn run_group(
     }
     let outcome = match broke {
         Some(ended) => Err(ended),
-        None => prepared!("COMMIT").run(conn).map(drop).map_err(Ended::of_commit),
+        None => effects
+            .counts
+            .write(conn)
+            .map_err(|error| Ended::of("count jobs", error))
+            .and_then(|()| prepared!("COMMIT").run(conn).map(drop).map_err(Ended::of_commit)),
     };
     if outcome.is_err() {
         // The engine may have rolled back by itself; then there is nothing left to do.

@@ -73,6 +73,15 @@ impl Writer {
         }
     }
 
+    /// Runs an operation in one of the next groups, if there is room for it; nobody waits for it.
+    pub(crate) fn post<F>(&self, name: &'static str, operation: F)
+    where
+        F: FnOnce(&mut SqliteConnection, &mut Effects) -> QueryResult<()> + Send + 'static,
+    {
+        let (sender, _) = oneshot::channel();
+        drop(self.queue.try_send(Message::Run(Box::new(Waiting { name, work: operation, sender }))));
+    }
+
     /// Carries out everything that waits, closes the connection, and ends the thread.
     pub(crate) async fn close(&self) {
         let (sender, closed) = oneshot::channel();
