@@ -13,6 +13,7 @@ mod fleet;
 mod health;
 mod logging;
 mod policy;
+mod server_process;
 mod system;
 mod top;
 mod wiring;

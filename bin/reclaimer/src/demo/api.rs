@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::process::ServerProcess;
 use crate::client::Client;
 use crate::crawler::QUEUE;
+use crate::server_process::ServerProcess;
 
 /// A client of the demo's server.
 #[derive(Debug)]

@@ -8,7 +8,6 @@ mod api;
 mod board;
 mod fleet;
 mod ledger;
-mod process;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::crawler;
+use crate::server_process::ServerProcess;
 use crate::system::{EndSignals, Seed};
 use api::Api;
 use board::Board;
 use fleet::{Fleet, News};
 use ledger::Ledger;
-use process::ServerProcess;
 
 /// Shows the main job: serves, crawls, kills, recovers, and proves that nothing was lost.
 #[derive(Debug, clap::Args)]
@@ -181,7 +180,7 @@ async fn begin(args: &Args, folder: &Path, link: &Path) -> Result<(ServerProcess
         );
     }
     let rules = if args.path.is_some() { FOLDER_RULES } else { PAGE_RULES };
-    let server = ServerProcess::start(folder, &settings(rules, link)).await?;
+    let server = ServerProcess::start(folder, &settings(rules, link), None).await?;
     let target = match target {
         Some(target) => target,
         None => Target::site(&server.base.join(crate::docs_site::ROOT)?),
