@@ -5,39 +5,58 @@ use serde_json::Value;
 
 use crate::rig::reclaimer;
 
-/// Runs a measurement, and answers its figures, each of which is a rate beside another.
-async fn figures(words: &[&str]) -> Result<Vec<Value>> {
+/// Runs a measurement, and answers what it printed. Every rate in it is a rate beside another.
+async fn measured(words: &[&str]) -> Result<Value> {
     let folder = tempfile::tempdir()?;
     let mut all = vec!["bench"];
     all.extend(words);
     all.push("--json");
-    let figures = reclaimer(folder.path(), &[], &all).await?.json(0)?;
-    let figures = figures.as_array().cloned().unwrap_or_default();
-    for figure in &figures {
-        let rate = |key: &str| figure[key].as_f64().is_some_and(|rate| rate.is_finite() && rate > 0.0);
-        assert!(rate("perSecond") && rate("baselinePerSecond") && rate("ratio"), "{figure}");
+    let measured = reclaimer(folder.path(), &[], &all).await?.json(0)?;
+    for rate in measured["rates"].as_array().into_iter().flatten() {
+        let sound = |key: &str| rate[key].as_f64().is_some_and(|rate| rate.is_finite() && rate > 0.0);
+        assert!(sound("perSecond") && sound("baselinePerSecond") && sound("ratio"), "{rate}");
     }
     assert!(std::fs::read_dir(folder.path())?.next().is_none(), "nothing is left behind");
-    Ok(figures)
+    Ok(measured)
+}
+
+fn how_many(measured: &Value, of: &str) -> usize {
+    measured[of].as_array().map_or(0, Vec::len)
 }
 
 #[tokio::test]
 async fn the_store_is_measured_beside_the_bare_engine() -> Result<()> {
-    let figures = figures(&["store", "--each", "5ms"]).await?;
-    assert_eq!(figures.len(), 10);
-    assert!(figures.iter().all(|figure| figure["timesReference"].is_f64()), "{figures:?}");
+    let measured = measured(&["store", "--each", "5ms"]).await?;
+    assert_eq!(how_many(&measured, "rates"), 10);
+    let rates = measured["rates"].as_array().into_iter().flatten();
+    assert!(rates.into_iter().all(|rate| rate["timesReference"].is_f64()), "{measured}");
     Ok(())
 }
 
 #[tokio::test]
 async fn the_store_is_measured_beside_many_finished_jobs() -> Result<()> {
-    assert_eq!(figures(&["store", "--each", "5ms", "--rows", "2000"]).await?.len(), 5);
+    let measured = measured(&["store", "--each", "5ms", "--rows", "2000"]).await?;
+    assert_eq!(how_many(&measured, "rates"), 5);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_server_is_measured_beside_one_that_writes_to_a_bare_table() -> Result<()> {
+    let measured = measured(&["http", "--each", "5ms", "--samples", "3", "--connections", "4"]).await?;
+    assert_eq!((how_many(&measured, "rates"), how_many(&measured, "times")), (8, 3), "{measured}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_worker_link_is_measured_beside_the_same() -> Result<()> {
+    let measured = measured(&["socket", "--each", "5ms", "--connections", "4"]).await?;
+    assert_eq!(how_many(&measured, "rates"), 2, "{measured}");
     Ok(())
 }
 
 #[tokio::test]
 async fn the_pure_parts_are_measured() -> Result<()> {
-    assert_eq!(figures(&["codec", "--each", "5ms"]).await?.len(), 7);
-    assert_eq!(figures(&["policy", "--each", "5ms"]).await?.len(), 5);
+    assert_eq!(how_many(&measured(&["codec", "--each", "5ms"]).await?, "rates"), 7);
+    assert_eq!(how_many(&measured(&["policy", "--each", "5ms"]).await?, "rates"), 5);
     Ok(())
 }

@@ -11,7 +11,7 @@ use reclaimer_messaging::message::{Outbound, Receipt};
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::figure::Figure;
+use super::figure::Rate;
 use super::rate;
 
 /// So many bytes arrive at once, as a session reads them.
@@ -19,7 +19,7 @@ const READ: usize = 64 * 1_024;
 /// So many messages are one piece of work.
 const MESSAGES: usize = 4_096;
 
-pub(super) fn measure(each: Duration) -> Result<Vec<Figure>> {
+pub(super) fn measure(each: Duration) -> Result<Vec<Rate>> {
     let envelope = Dialect::Envelope(Envelope {
         id: "web-server".to_owned(),
         kind: "web-server".to_owned(),
@@ -50,13 +50,13 @@ pub(super) fn measure(each: Duration) -> Result<Vec<Figure>> {
     .to_string();
     let large = progress.replace("page 4 of", &"a long text without anything special in it ".repeat(100));
     let flat = Dialect::Flat(Flat::default());
-    let mut figures = Vec::new();
+    let mut rates = Vec::new();
     for (what, message) in [
         ("cut frames: heartbeats", &heartbeat),
         ("cut frames: progress", &progress),
         ("cut frames: progress of 4.6 KB", &large),
     ] {
-        figures.push(figure(what, each, message, |frame| {
+        rates.push(figure(what, each, message, |frame| {
             black_box(frame);
             Ok(())
         })?);
@@ -66,13 +66,13 @@ pub(super) fn measure(each: Duration) -> Result<Vec<Figure>> {
         ("cut and read: progress", &progress, &envelope),
         ("cut and read: flat heartbeats", &flat_beat, &flat),
     ] {
-        figures.push(figure(what, each, message, |frame| {
+        rates.push(figure(what, each, message, |frame| {
             black_box(dialect.read(frame)?);
             Ok(())
         })?);
     }
-    figures.push(written("write: receipts", each, &envelope)?);
-    Ok(figures)
+    rates.push(written("write: receipts", each, &envelope)?);
+    Ok(rates)
 }
 
 /// Cuts a stream of one message, and does something with each.
@@ -81,7 +81,7 @@ fn figure(
     each: Duration,
     message: &str,
     mut with: impl FnMut(&[u8]) -> Result<()>,
-) -> Result<Figure> {
+) -> Result<Rate> {
     let stream = message.repeat(MESSAGES);
     // What anybody would have to do who was told where messages begin and end.
     let parsed = rate(each, || {
@@ -108,7 +108,7 @@ fn figure(
 }
 
 /// Writes one message again and again.
-fn written(what: &'static str, each: Duration, dialect: &Dialect) -> Result<Figure> {
+fn written(what: &'static str, each: Duration, dialect: &Dialect) -> Result<Rate> {
     let now = DateTime::<Utc>::from_timestamp(1_748_966_405, 0).context("a moment")?;
     let receipt = Outbound::Receipt(Receipt {
         task: Some("01JX0A7Z6TQK3W0V5B9D2E4F6G".to_owned()),
@@ -135,12 +135,12 @@ fn written(what: &'static str, each: Duration, dialect: &Dialect) -> Result<Figu
     Ok(of(what, wrote, length * MESSAGES, parsed))
 }
 
-fn of(what: &'static str, rate: f64, bytes: usize, baseline: f64) -> Figure {
+fn of(what: &'static str, rate: f64, bytes: usize, baseline: f64) -> Rate {
     #[expect(clippy::cast_precision_loss, reason = "both are far below what a float holds exactly")]
     let (messages, bytes) = (MESSAGES as f64, bytes as f64);
     let told = "serde_json, told where each begins and ends, ignoring all";
-    Figure {
+    Rate {
         bytes_per_second: Some(rate * bytes),
-        ..Figure::of(what, rate * messages, told, baseline * messages)
+        ..Rate::of(what, rate * messages, told, baseline * messages)
     }
 }

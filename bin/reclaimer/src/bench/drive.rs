@@ -25,6 +25,10 @@ impl Done {
         Self { times, took }
     }
 
+    pub(super) fn times(self) -> u64 {
+        self.times
+    }
+
     pub(super) fn add(&mut self, more: Self) {
         self.times += more.times;
         self.took += more.took;

@@ -1,14 +1,37 @@
 //! What was measured, and how it is shown.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use serde::Serialize;
 
 use crate::cli::output::Output;
 
-/// One measured figure.
+/// All that was measured.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Measured {
+    /// How often something is done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) rates: Vec<Rate>,
+    /// How long something takes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) times: Vec<Time>,
+    /// What was counted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) counts: Vec<Count>,
+}
+
+impl From<Vec<Rate>> for Measured {
+    fn from(rates: Vec<Rate>) -> Self {
+        Self { rates, ..Self::default() }
+    }
+}
+
+/// A rate beside another.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Figure {
+pub(super) struct Rate {
     pub(super) what: String,
     pub(super) per_second: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,7 +46,7 @@ pub(super) struct Figure {
     pub(super) times_reference: Option<f64>,
 }
 
-impl Figure {
+impl Rate {
     /// A rate and the baseline's.
     pub(super) fn of(what: impl Into<String>, rate: f64, baseline: &'static str, beside: f64) -> Self {
         Self {
@@ -38,39 +61,106 @@ impl Figure {
     }
 }
 
-/// Prints figures as a table, or for programs.
-pub(super) fn print(figures: &[Figure], output: Output) -> Result<()> {
-    if output.is_json() {
-        return output.json(&figures);
+/// How long something takes, seen many times.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Time {
+    pub(super) what: String,
+    /// How often it was seen.
+    pub(super) samples: usize,
+    pub(super) p50_ms: f64,
+    pub(super) p99_ms: f64,
+    pub(super) longest_ms: f64,
+}
+
+impl Time {
+    /// What so many samples come to.
+    pub(super) fn of(what: impl Into<String>, mut samples: Vec<Duration>) -> Self {
+        samples.sort_unstable();
+        let at = |share: f64| {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "samples are few and the share is between 0 and 1"
+            )]
+            let place = ((samples.len() as f64 * share).ceil() as usize).saturating_sub(1);
+            samples.get(place).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+        };
+        Self {
+            what: what.into(),
+            samples: samples.len(),
+            p50_ms: at(0.5),
+            p99_ms: at(0.99),
+            longest_ms: at(1.0),
+        }
     }
-    let has_bytes = figures.iter().any(|figure| figure.bytes_per_second.is_some());
-    let has_reference = figures.iter().any(|figure| figure.times_reference.is_some());
+}
+
+/// Something that was counted.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Count {
+    pub(super) what: String,
+    pub(super) number: f64,
+    /// What it must be, or is to be read with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<String>,
+}
+
+/// Prints what was measured as tables, or for programs.
+pub(super) fn print(measured: &Measured, output: Output) -> Result<()> {
+    if output.is_json() {
+        return output.json(measured);
+    }
+    if !measured.rates.is_empty() {
+        rates(&measured.rates, output)?;
+    }
+    if !measured.times.is_empty() {
+        let rows = measured.times.iter().map(|time| {
+            let times = [time.p50_ms, time.p99_ms, time.longest_ms].map(|ms| format!("{ms:.2} ms"));
+            [vec![time.what.clone(), time.samples.to_string()], times.to_vec()].concat()
+        });
+        output.table(&["time", "samples", "p50", "p99", "longest"], rows)?;
+    }
+    if !measured.counts.is_empty() {
+        let rows = measured.counts.iter().map(|count| {
+            vec![count.what.clone(), number(count.number), count.note.clone().unwrap_or_default()]
+        });
+        output.table(&["count", "", ""], rows)?;
+    }
+    Ok(())
+}
+
+fn rates(rates: &[Rate], output: Output) -> Result<()> {
+    let has_bytes = rates.iter().any(|rate| rate.bytes_per_second.is_some());
+    let has_reference = rates.iter().any(|rate| rate.times_reference.is_some());
     let mut head = vec!["work", "a second"];
     head.extend(has_bytes.then_some("bytes"));
     head.extend(["ratio", "beside, a second", "beside what"]);
     head.extend(has_reference.then_some("× REF"));
-    let rows = figures.iter().map(|figure| {
-        let mut row = vec![figure.what.clone(), rate(figure.per_second)];
+    let rows = rates.iter().map(|rate| {
+        let mut row = vec![rate.what.clone(), number(rate.per_second)];
         if has_bytes {
-            let bytes = figure.bytes_per_second.map(|rate| format!("{:.2} GB/s", rate / 1e9));
+            let bytes = rate.bytes_per_second.map(|bytes| format!("{:.2} GB/s", bytes / 1e9));
             row.push(bytes.unwrap_or_default());
         }
-        row.push(format!("{:.2}×", figure.ratio));
-        row.push(rate(figure.baseline_per_second));
-        row.push(figure.baseline.to_owned());
+        row.push(format!("{:.2}×", rate.ratio));
+        row.push(number(rate.baseline_per_second));
+        row.push(rate.baseline.to_owned());
         if has_reference {
-            row.push(figure.times_reference.map(|times| format!("{times:.1}×")).unwrap_or_default());
+            row.push(rate.times_reference.map(|times| format!("{times:.1}×")).unwrap_or_default());
         }
         row
     });
     output.table(&head, rows)
 }
 
-/// A rate for people.
-fn rate(per_second: f64) -> String {
-    match per_second {
+/// A number for people.
+fn number(value: f64) -> String {
+    match value {
         many if many >= 1e6 => format!("{:.2} M", many / 1e6),
         some if some >= 100.0 => grouped(some),
+        whole if whole.fract() == 0.0 => format!("{whole:.0}"),
         few => format!("{few:.1}"),
     }
 }
@@ -93,8 +183,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_written_for_people() {
-        let written = [2.46, 99.96, 100.4, 3_912.7, 86_000.0, 999_999.0, 2_520_000.0].map(rate);
-        assert_eq!(written, ["2.5", "100.0", "100", "3,913", "86,000", "999,999", "2.52 M"]);
+    fn numbers_are_written_for_people() {
+        let written = [0.0, 2.46, 99.96, 100.4, 3_912.7, 86_000.0, 999_999.0, 2_520_000.0].map(number);
+        assert_eq!(written, ["0", "2.5", "100.0", "100", "3,913", "86,000", "999,999", "2.52 M"]);
+    }
+
+    #[test]
+    fn a_percentile_is_a_sample() {
+        let time = Time::of("", (1..=200).rev().map(Duration::from_millis).collect());
+        assert_eq!((time.p50_ms, time.p99_ms, time.longest_ms), (100.0, 198.0, 200.0));
+        assert_eq!(Time::of("", vec![Duration::from_millis(3)]).p99_ms, 3.0);
     }
 }

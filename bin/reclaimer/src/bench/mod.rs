@@ -3,9 +3,11 @@
 mod codec;
 mod drive;
 mod figure;
+mod http;
 mod place;
 mod policy;
 mod progress;
+mod socket;
 mod store;
 
 use std::time::Duration;
@@ -21,6 +23,13 @@ use place::Place;
 pub(crate) enum Command {
     /// Create, claim and report jobs, each durable, beside a bare table of the same engine
     Store(store::Args),
+    /// Ask a server over TCP and a Unix socket, beside one of the same kind that writes to a bare table
+    Http(http::Args),
+    /// Take and report jobs over the worker link
+    Socket(socket::Args),
+    /// Serve a bare table, for another measurement to ask
+    #[command(hide = true)]
+    BareServer(http::bare_server::Args),
     /// Cut, read and write messages of the worker link
     Codec {
         /// How long each figure is measured
@@ -45,12 +54,15 @@ pub(crate) async fn run(
         Some(dir) => Place::on(dir),
         None => Place::on(&data_dir()?),
     };
-    let figures = match command {
+    let measured = match command {
         Command::Store(args) => store::measure(&args, &place(&args.dir)?).await?,
-        Command::Codec { each } => codec::measure(each)?,
-        Command::Policy { each } => policy::measure(each)?,
+        Command::Http(args) => http::measure(&args, &place(&args.dir)?).await?,
+        Command::Socket(args) => socket::measure(&args, &place(&args.dir)?).await?,
+        Command::BareServer(args) => return http::bare_server::run(&args).await,
+        Command::Codec { each } => codec::measure(each)?.into(),
+        Command::Policy { each } => policy::measure(each)?.into(),
     };
-    print(&figures, output)
+    print(&measured, output)
 }
 
 /// How often a piece of work is done per second, measured for so long.

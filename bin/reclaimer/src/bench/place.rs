@@ -32,7 +32,14 @@ impl Place {
         Ok(Self(folder))
     }
 
-    /// A file or folder in it.
+    /// A new folder in it.
+    pub(super) fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.at(name);
+        std::fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+
+    /// A file in it.
     pub(super) fn at(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }

@@ -13,7 +13,7 @@ use reclaimer_domain::decision::StuckSign;
 use reclaimer_domain::job::{Job, NewJob, Status};
 use reclaimer_policy::{Policy, Subject};
 
-use super::figure::Figure;
+use super::figure::Rate;
 use super::rate;
 
 /// So many rules, the built-in ones included.
@@ -21,14 +21,14 @@ const RULES: usize = 50;
 /// So many decisions are one piece of work.
 const DECISIONS: usize = 1_024;
 
-pub(super) fn measure(each: Duration) -> Result<Vec<Figure>> {
+pub(super) fn measure(each: Duration) -> Result<Vec<Rate>> {
     let policy: Policy = rules()?.parse()?;
     ensure!(policy.rules().len() == RULES, "{} rules: a defect", policy.rules().len());
     let now = DateTime::<Utc>::from_timestamp(1_748_966_405, 0).context("a moment")?;
     let unknown =
         "the answer of the provider could not be understood: unexpected end of input at line 1 column 873";
     let long = format!("{unknown}\n{}", "  at Worker.run (worker.js:118:23)\n".repeat(200));
-    let mut figures = Vec::new();
+    let mut rates = Vec::new();
     for (what, job, sign, rule) in [
         ("the first rule matches", failed(now, "socket 0 hung up")?, None, Some("hung-up-0")),
         (
@@ -42,9 +42,9 @@ pub(super) fn measure(each: Duration) -> Result<Vec<Figure>> {
         ("the last rule matches a stuck job", running(now)?, Some(StuckSign::NoUpdate), Some("stuck")),
     ] {
         let subject = Subject { job: &job, account: &AccountState::NotNeeded, sign };
-        figures.push(figure(what, each, &policy, &subject, now, rule)?);
+        rates.push(figure(what, each, &policy, &subject, now, rule)?);
     }
-    Ok(figures)
+    Ok(rates)
 }
 
 /// Rules as people write them: most look for a text, some for a type, a command, a queue, a pattern.
@@ -92,7 +92,7 @@ fn figure(
     subject: &Subject<'_>,
     now: DateTime<Utc>,
     rule: Option<&str>,
-) -> Result<Figure> {
+) -> Result<Rate> {
     let mut rng = StdRng::seed_from_u64(7);
     let decision = policy.decide(subject, now, &mut rng);
     let by = decision.rule.as_ref().map(reclaimer_domain::name::RuleName::as_str);
@@ -116,5 +116,5 @@ fn figure(
     #[expect(clippy::cast_precision_loss, reason = "far below what a float holds exactly")]
     let decisions = DECISIONS as f64;
     let beside = "str::contains for each text of the rules";
-    Ok(Figure::of(what, decided * decisions, beside, searched * decisions))
+    Ok(Rate::of(what, decided * decisions, beside, searched * decisions))
 }

@@ -211,7 +211,8 @@ mod tests {
         let help = command.render_long_help().to_string();
         let help: Vec<&str> = help.lines().map(str::trim_end).collect();
         page.push_str(&format!("==== {name} ====\n\n{}\n\n", help.join("\n").trim_end()));
-        for below in command.get_subcommands_mut().filter(|below| below.get_name() != "help") {
+        let shown = |below: &&mut clap::Command| below.get_name() != "help" && !below.is_hide_set();
+        for below in command.get_subcommands_mut().filter(shown) {
             describe(below, &format!("{name} "), page);
         }
     }

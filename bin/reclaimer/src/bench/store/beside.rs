@@ -18,7 +18,7 @@ const MANY: usize = 500;
 
 /// A bare table. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Beside {
+pub(crate) struct Beside {
     bare: Bare,
     payload: Arc<str>,
     /// How many rows wait.
@@ -27,14 +27,14 @@ pub(super) struct Beside {
 
 impl Beside {
     /// Opens it; the thread ends with the last clone.
-    pub(super) fn open(path: &Path) -> Result<(Self, JoinHandle<()>)> {
+    pub(crate) fn open(path: &Path) -> Result<(Self, JoinHandle<()>)> {
         let (bare, thread) = Bare::open(path)?;
         let payload = payload().to_string().into();
         Ok((Self { bare, payload, waiting: Arc::new(AtomicU64::new(0)) }, thread))
     }
 
     /// So many callers insert rows, so many at once.
-    pub(super) async fn enqueue(&self, callers: usize, batch: usize, length: Duration) -> Result<Done> {
+    pub(crate) async fn enqueue(&self, callers: usize, batch: usize, length: Duration) -> Result<Done> {
         drive(callers, length, |_| {
             let beside = self.clone();
             move || {
@@ -51,17 +51,20 @@ impl Beside {
         Ok(many as u64)
     }
 
-    /// So many callers take a row and mark it as done, again and again.
-    pub(super) async fn work(&self, callers: usize, length: Duration) -> Result<Done> {
+    /// So many callers take so many rows and mark them as done, again and again.
+    pub(crate) async fn work(&self, callers: usize, many: usize, length: Duration) -> Result<Done> {
         drive(callers, length, |_| {
             let (bare, waiting) = (self.bare.clone(), Arc::clone(&self.waiting));
             move || {
                 let (bare, waiting) = (bare.clone(), Arc::clone(&waiting));
                 async move {
-                    let Some(row) = bare.claim(1).await?.pop() else { return Ok(0) };
-                    waiting.fetch_sub(1, Ordering::Relaxed);
-                    bare.complete(vec![row.id]).await?;
-                    Ok(1)
+                    let ids: Vec<i64> = bare.claim(many).await?.iter().map(|row| row.id).collect();
+                    let taken = ids.len() as u64;
+                    waiting.fetch_sub(taken, Ordering::Relaxed);
+                    if taken > 0 {
+                        bare.complete(ids).await?;
+                    }
+                    Ok(taken)
                 }
             }
         })
@@ -69,7 +72,7 @@ impl Beside {
     }
 
     /// Inserts rows until at least so many wait.
-    pub(super) async fn top_up(&self, wanted: u64) -> Result<()> {
+    pub(crate) async fn top_up(&self, wanted: u64) -> Result<()> {
         while self.waiting.load(Ordering::Relaxed) < wanted {
             self.insert(MANY).await?;
         }
@@ -84,12 +87,12 @@ pub(super) struct Single {
 }
 
 impl Single {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         Ok(Self { reference: Reference::open(path)?, payload: payload().to_string() })
     }
 
     /// Inserts for so long.
-    pub(super) fn insert(&mut self, length: Duration) -> Result<Done> {
+    pub(crate) fn insert(&mut self, length: Duration) -> Result<Done> {
         let start = Instant::now();
         let mut times = 0;
         while start.elapsed() < length {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::ours::Ours;
 use super::waiting;
 use crate::bench::drive::{Done, drive, in_turn, turns};
-use crate::bench::figure::Figure;
+use crate::bench::figure::Rate;
 use crate::bench::place::Place;
 use crate::bench::progress::Progress;
 use crate::system::{Seed, SystemClock};
@@ -31,12 +31,12 @@ const FEW: u64 = 1_000;
 const BESIDE: &str = "the same beside a thousand finished jobs";
 
 /// Both tables, in turn.
-pub(super) async fn measure(each: Duration, rows: u64, place: &Place) -> Result<Vec<Figure>> {
+pub(super) async fn measure(each: Duration, rows: u64, place: &Place) -> Result<Vec<Rate>> {
     let progress = Progress::of(turns(each) * 5);
     progress.say(format!("writing {rows} finished jobs and their events"));
     let many = Side::open(&place.at("many.db"), rows).await?;
     let few = Side::open(&place.at("few.db"), FEW).await?;
-    let mut figures = Vec::new();
+    let mut rates = Vec::new();
     for work in [Work::Enqueue, Work::ClaimAndReport, Work::ListAll, Work::ListFinished, Work::Cycle] {
         progress.say(work.name());
         let (rate, beside) = in_turn(
@@ -46,11 +46,11 @@ pub(super) async fn measure(each: Duration, rows: u64, place: &Place) -> Result<
             async |length| few.run(work, length).await,
         )
         .await?;
-        figures.push(Figure::of(work.name(), rate, BESIDE, beside));
+        rates.push(Rate::of(work.name(), rate, BESIDE, beside));
     }
     many.close().await?;
     few.close().await?;
-    Ok(figures)
+    Ok(rates)
 }
 
 /// What is measured.

@@ -10,11 +10,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::drive::{Done, TURN, in_turn, turns};
-use super::figure::Figure;
+use super::figure::{Measured, Rate};
 use super::place::Place;
 use super::progress::Progress;
-use beside::{Beside, Single};
+use beside::Single;
 use ours::Ours;
+
+pub(super) use beside::Beside;
+pub(super) use ours::payload;
 
 /// So many callers at once.
 const CALLERS: [usize; 3] = [1, 16, 64];
@@ -36,28 +39,29 @@ pub(crate) struct Args {
     rows: Option<u64>,
 }
 
-pub(super) async fn measure(args: &Args, place: &Place) -> Result<Vec<Figure>> {
-    match args.rows {
-        Some(rows) => many::measure(args.each, rows, place).await,
-        None => beside_bare(args.each, place).await,
-    }
+pub(super) async fn measure(args: &Args, place: &Place) -> Result<Measured> {
+    let rates = match args.rows {
+        Some(rows) => many::measure(args.each, rows, place).await?,
+        None => beside_bare(args.each, place).await?,
+    };
+    Ok(rates.into())
 }
 
 /// So many jobs wait before a turn of this length in which they are claimed: more than can be.
-fn waiting(callers: usize, length: Duration) -> u64 {
+pub(super) fn waiting(callers: usize, length: Duration) -> u64 {
     let share = length.as_secs_f64() / TURN.as_secs_f64();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a turn is short")]
     let some = ((2_000 + 500 * callers) as f64 * share) as u64;
     some + callers as u64
 }
 
-async fn beside_bare(each: Duration, place: &Place) -> Result<Vec<Figure>> {
+async fn beside_bare(each: Duration, place: &Place) -> Result<Vec<Rate>> {
     let ours = Ours::open(&place.at("ours.db")).await?;
     let (bare, thread) = Beside::open(&place.at("bare.db"))?;
     let mut single = Single::open(&place.at("single.db"))?;
     let mut reference = Done::default();
     let progress = Progress::of(turns(each) * 3 * CALLERS.len() as u64);
-    let mut figures = Vec::new();
+    let mut rates = Vec::new();
     for callers in CALLERS {
         for (work, batch) in [("enqueue", 1), ("enqueue batches of 100", BATCH)] {
             reference.add(single.insert(TURN.min(each))?);
@@ -69,7 +73,7 @@ async fn beside_bare(each: Duration, place: &Place) -> Result<Vec<Figure>> {
                 async |length| bare.enqueue(callers, batch, length).await,
             )
             .await?;
-            figures.push(Figure::of(named(work, callers), rate, BARE, beside));
+            rates.push(Rate::of(named(work, callers), rate, BARE, beside));
         }
         reference.add(single.insert(TURN.min(each))?);
         progress.say(named("claim and report", callers));
@@ -82,22 +86,22 @@ async fn beside_bare(each: Duration, place: &Place) -> Result<Vec<Figure>> {
             },
             async |length| {
                 bare.top_up(waiting(callers, length)).await?;
-                bare.work(callers, length).await
+                bare.work(callers, 1, length).await
             },
         )
         .await?;
-        figures.push(Figure::of(named("claim and report", callers), rate, BARE, beside));
+        rates.push(Rate::of(named("claim and report", callers), rate, BARE, beside));
     }
     ours.close().await;
     drop(bare);
     thread.join().ok().context("the baseline's thread ended by a panic")?;
-    for figure in &mut figures {
-        figure.times_reference = Some(figure.per_second / reference.per_second());
+    for rate in &mut rates {
+        rate.times_reference = Some(rate.per_second / reference.per_second());
     }
     let insert = "one durable insert per transaction (REF)";
     let rate = reference.per_second();
-    figures.push(Figure { times_reference: Some(1.0), ..Figure::of(insert, rate, "itself", rate) });
-    Ok(figures)
+    rates.push(Rate { times_reference: Some(1.0), ..Rate::of(insert, rate, "itself", rate) });
+    Ok(rates)
 }
 
 fn named(work: &str, callers: usize) -> String {
