@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod account;
+pub mod alert;
 pub mod area;
 pub mod decision;
 pub mod history;

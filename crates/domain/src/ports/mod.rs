@@ -4,6 +4,7 @@
 //! is one of the answers of its operation.
 
 mod accounts;
+mod alerts;
 mod discovery;
 mod error;
 mod jobs;
@@ -12,6 +13,7 @@ mod recovery;
 mod retention;
 
 pub use accounts::{AccountStore, FreshCredentials, IssueError, TokenIssuer};
+pub use alerts::AlertStore;
 pub use discovery::{AfterLast, Discovery, DiscoveryAnswer};
 pub use error::{Cause, StoreError};
 pub use jobs::{

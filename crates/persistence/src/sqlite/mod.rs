@@ -1,6 +1,7 @@
 //! One SQLite file as a store.
 
 mod accounts;
+mod alerts;
 mod areas;
 mod bulk;
 mod claim;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::ports::{
-    AccountStore, Arrival, Change, JobStore, RecoveryStore, RetentionStore, TakenLease,
+    AccountStore, AlertStore, Arrival, Change, JobStore, RecoveryStore, RetentionStore, TakenLease,
 };
 
 /// A whole store: every port that the suite is about.
-pub trait Store: JobStore + AccountStore + RecoveryStore + RetentionStore {}
+pub trait Store: JobStore + AccountStore + RecoveryStore + RetentionStore + AlertStore {}
 
-impl<T: JobStore + AccountStore + RecoveryStore + RetentionStore> Store for T {}
+impl<T: JobStore + AccountStore + RecoveryStore + RetentionStore + AlertStore> Store for T {}
 
 /// A store on empty data of its own, and the ways of reaching around it that some contracts need.
 #[async_trait]

@@ -203,6 +203,10 @@ macro_rules! store_contract {
                 one_of_two_renewals_is_stored
                 nothing_is_renewed_into_being
             }
+            alerts {
+                the_state_of_alerting_is_replaced_whole
+                owners_keep_their_own_alerts
+            }
         }
     };
     (@tests $open:ident $($subject:ident { $($contract:ident)+ })+) => {
@@ -228,6 +232,7 @@ mod tests {
         for source in [
             include_str!("accounts.rs"),
             include_str!("admin.rs"),
+            include_str!("alerts.rs"),
             include_str!("areas.rs"),
             include_str!("arrivals.rs"),
             include_str!("broken_rows.rs"),

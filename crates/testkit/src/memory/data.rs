@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use reclaimer_domain::account::Account;
+use reclaimer_domain::alert::AlertState;
 use reclaimer_domain::area::Area;
 use reclaimer_domain::history::{Actor, HistoryEntry, JobEvent};
 use reclaimer_domain::id::{JobId, RunId};
@@ -29,6 +30,7 @@ pub(super) struct Data {
     pub(super) areas: BTreeMap<String, Area>,
     pub(super) orders: BTreeMap<String, KeptOrder>,
     pub(super) runs: BTreeMap<RunId, RunRecord>,
+    pub(super) alerts: BTreeMap<String, AlertState>,
     /// Which cycle holds the one place, and until when.
     pub(super) place: Option<(RunId, DateTime<Utc>)>,
 }

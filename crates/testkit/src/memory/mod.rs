@@ -5,6 +5,7 @@
 //! copies an index of all jobs, which is meant for thousands of them.
 
 mod accounts;
+mod alerts;
 mod bulk;
 mod candidates;
 mod claim;
