@@ -55,6 +55,19 @@ async fn the_worker_link_is_measured_beside_the_same() -> Result<()> {
 }
 
 #[tokio::test]
+async fn workers_die_and_nothing_is_lost_or_recorded_twice() -> Result<()> {
+    let measured = measured(&["recovery", "--quick"]).await?;
+    assert_eq!((how_many(&measured, "rates"), how_many(&measured, "times")), (2, 7), "{measured}");
+    let counts = measured["counts"].as_array().into_iter().flatten();
+    let must_be_none: Vec<&Value> = counts
+        .filter(|count| count["note"].as_str().is_some_and(|note| note.starts_with("must be 0")))
+        .collect();
+    assert_eq!(must_be_none.len(), 2, "{measured}");
+    assert!(must_be_none.iter().all(|count| count["number"] == 0.0), "{measured}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_pure_parts_are_measured() -> Result<()> {
     assert_eq!(how_many(&measured(&["codec", "--each", "5ms"]).await?, "rates"), 7);
     assert_eq!(how_many(&measured(&["policy", "--each", "5ms"]).await?, "rates"), 5);

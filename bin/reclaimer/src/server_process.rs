@@ -1,5 +1,6 @@
 //! A server of one's own, as the demo and the measurements need it: a process that ends with its parent.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -44,6 +45,11 @@ impl ServerProcess {
         Ok(Self { child, address, base, admin_token, worker_token: data.join("worker.token") })
     }
 
+    /// Ends it as a crash does.
+    pub(crate) async fn kill(mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
     /// Ends it in order.
     pub(crate) async fn stop(mut self) -> Result<()> {
         if let Some(id) = self.child.id() {
@@ -61,6 +67,11 @@ pub(crate) async fn start_leashed(
     listen: &Path,
     log: &Path,
 ) -> Result<(Child, String)> {
+    // What an earlier one wrote down, and could not take away, is not its.
+    match std::fs::remove_file(listen) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        Ok(()) | Err(_) => {}
+    }
     let mut child = command
         // The pipe closes with this process, however it ends, and so does the server.
         .stdin(Stdio::piped())

@@ -81,6 +81,14 @@ impl Bare {
         self.ask(Work::CompleteAndClaim(ids)).await
     }
 
+    /// Lets every row that was taken and is not done wait again, by one statement.
+    ///
+    /// # Errors
+    /// When that is not durable.
+    pub async fn set_back(&self) -> Result<(), BareError> {
+        self.ask(Work::SetBack).await.map(drop)
+    }
+
     async fn ask(&self, work: Work) -> Result<Vec<Row>, BareError> {
         let (answer, told) = oneshot::channel();
         self.queue.send(Asked { work, answer }).await.map_err(|_| BareError::Ended)?;
@@ -110,6 +118,8 @@ mod tests {
         let second = bare.complete_and_claim(vec![1]).await.unwrap();
         assert_eq!(second, [Row { id: 2, payload: "b".to_owned() }]);
         bare.complete(vec![2]).await.unwrap();
+        assert_eq!(bare.claim(1).await.unwrap()[0].id, 3);
+        bare.set_back().await.unwrap();
         assert_eq!(bare.claim(100).await.unwrap().len(), 1);
         assert!(bare.claim(1).await.unwrap().is_empty());
         drop(bare);

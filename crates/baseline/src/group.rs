@@ -17,6 +17,7 @@ pub(crate) enum Work {
     Claim(usize),
     Complete(Vec<i64>),
     CompleteAndClaim(Vec<i64>),
+    SetBack,
 }
 
 type Answer = Result<Vec<Row>, BareError>;
@@ -78,6 +79,7 @@ fn one(conn: &mut SqliteConnection, work: Work) -> QueryResult<Vec<Row>> {
             complete(conn, &ids)?;
             claim(conn, ids.len())
         }
+        Work::SetBack => statement::set_back().execute(conn).map(|_| Vec::new()),
     }
 }
 

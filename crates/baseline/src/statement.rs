@@ -66,6 +66,8 @@ pub(crate) enum Insert {}
 pub(crate) enum Claim {}
 #[derive(Debug)]
 pub(crate) enum Complete {}
+#[derive(Debug)]
+pub(crate) enum SetBack {}
 
 pub(crate) fn begin() -> Prepared<'static, Begin, ()> {
     Prepared::new("BEGIN IMMEDIATE", Bind::Nothing)
@@ -91,4 +93,8 @@ pub(crate) fn claim() -> Prepared<'static, Claim, (BigInt, Text)> {
 
 pub(crate) fn complete(id: i64) -> Prepared<'static, Complete, ()> {
     Prepared::new("UPDATE bare SET state = 2 WHERE id = ? AND state = 1", Bind::Int(id))
+}
+
+pub(crate) fn set_back() -> Prepared<'static, SetBack, ()> {
+    Prepared::new("UPDATE bare SET state = 0 WHERE state = 1", Bind::Nothing)
 }

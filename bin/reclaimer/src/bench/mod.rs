@@ -2,11 +2,13 @@
 
 mod codec;
 mod drive;
+mod engine;
 mod figure;
 mod http;
 mod place;
 mod policy;
 mod progress;
+mod recovery;
 mod socket;
 mod store;
 
@@ -27,6 +29,11 @@ pub(crate) enum Command {
     Http(http::Args),
     /// Take and report jobs over the worker link
     Socket(socket::Args),
+    /// Kill workers, and see how soon and how well their jobs come back
+    Recovery(recovery::Args),
+    /// Work for the measurements of recovery
+    #[command(hide = true)]
+    Worker(recovery::worker::Args),
     /// Serve a bare table, for another measurement to ask
     #[command(hide = true)]
     BareServer(http::bare_server::Args),
@@ -58,6 +65,8 @@ pub(crate) async fn run(
         Command::Store(args) => store::measure(&args, &place(&args.dir)?).await?,
         Command::Http(args) => http::measure(&args, &place(&args.dir)?).await?,
         Command::Socket(args) => socket::measure(&args, &place(&args.dir)?).await?,
+        Command::Recovery(args) => recovery::measure(&args, &place(&args.dir)?).await?,
+        Command::Worker(args) => return recovery::worker::run(args).await,
         Command::BareServer(args) => return http::bare_server::run(&args).await,
         Command::Codec { each } => codec::measure(each)?.into(),
         Command::Policy { each } => policy::measure(each)?.into(),

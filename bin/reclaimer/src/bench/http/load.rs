@@ -34,14 +34,17 @@ pub(crate) struct Clients {
 /// What a client reads of a job that it was handed.
 #[derive(Deserialize)]
 pub(crate) struct Handed<'a> {
-    id: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) command: &'a str,
     #[serde(borrow)]
-    lease: Lease<'a>,
+    pub(crate) lease: Lease<'a>,
 }
 
 #[derive(Deserialize)]
-struct Lease<'a> {
+pub(crate) struct Lease<'a> {
     token: &'a str,
+    /// How often the job was handed out, this time included.
+    pub(crate) epoch: u64,
 }
 
 impl Handed<'_> {

@@ -1,6 +1,7 @@
 //! The worker link over a Unix socket.
 
-mod link;
+pub(super) mod session;
+mod workers;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::place::Place;
 use super::progress::Progress;
 use super::store::{BATCH, Beside, payload, waiting};
 use crate::server_process::ServerProcess;
-use link::Workers;
+use workers::Workers;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -71,6 +71,15 @@ impl Beside {
         .await
     }
 
+    /// Takes so many rows, and sets them all back by one statement; answers how long that took.
+    pub(crate) async fn take_and_set_back(&self, many: usize) -> Result<Duration> {
+        self.top_up(many as u64).await?;
+        self.bare.claim(many).await?;
+        let start = Instant::now();
+        self.bare.set_back().await?;
+        Ok(start.elapsed())
+    }
+
     /// Inserts rows until at least so many wait.
     pub(crate) async fn top_up(&self, wanted: u64) -> Result<()> {
         while self.waiting.load(Ordering::Relaxed) < wanted {

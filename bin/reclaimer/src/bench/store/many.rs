@@ -4,23 +4,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use reclaimer_baseline::fill_finished;
 use reclaimer_domain::job::Status;
 use reclaimer_domain::ports::{JobFilter, JobStore};
 use reclaimer_domain::recovery::RecoveryType;
 use reclaimer_policy::Policy;
-use reclaimer_recovery::{Engine, Handle};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use super::ours::Ours;
 use super::waiting;
 use crate::bench::drive::{Done, drive, in_turn, turns};
+use crate::bench::engine::Running;
 use crate::bench::figure::Rate;
 use crate::bench::place::Place;
 use crate::bench::progress::Progress;
-use crate::system::{Seed, SystemClock};
 
 /// So many callers at once.
 const CALLERS: usize = 16;
@@ -78,9 +75,7 @@ impl Work {
 /// A store and an engine that runs cycles when asked.
 struct Side {
     ours: Ours,
-    handle: Handle,
-    stop: CancellationToken,
-    engine: JoinHandle<()>,
+    engine: Running,
 }
 
 impl Side {
@@ -91,24 +86,12 @@ impl Side {
         tokio::task::spawn_blocking(move || fill_finished(&file, rows)).await??;
         let ours = Ours::open(path).await?;
         let config = reclaimer_recovery::Config { enabled: false, ..Default::default() };
-        let (engine, handle) = Engine::new(
-            config,
-            reclaimer_recovery::Deps {
-                store: Arc::new(ours.store.clone()),
-                clock: Arc::new(SystemClock),
-                policy: Arc::new(Policy::builtin()),
-                listener: Arc::new(()),
-                rng: Seed::from(7).generator("recovery"),
-            },
-        );
-        let stop = CancellationToken::new();
-        let engine = tokio::spawn(engine.run(stop.clone()));
-        Ok(Self { ours, handle, stop, engine })
+        let engine = Running::start(ours.store.clone(), config, Policy::builtin(), Arc::new(()));
+        Ok(Self { ours, engine })
     }
 
     async fn close(self) -> Result<()> {
-        self.stop.cancel();
-        self.engine.await.context("the engine ended by a panic")?;
+        self.engine.stop().await?;
         self.ours.close().await;
         Ok(())
     }
@@ -152,7 +135,7 @@ impl Side {
 
     async fn cycle(&self, length: Duration) -> Result<Done> {
         drive(1, length, |_| {
-            let handle = self.handle.clone();
+            let handle = self.engine.handle.clone();
             move || {
                 let handle = handle.clone();
                 async move {

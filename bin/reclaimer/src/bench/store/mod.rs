@@ -14,10 +14,9 @@ use super::figure::{Measured, Rate};
 use super::place::Place;
 use super::progress::Progress;
 use beside::Single;
-use ours::Ours;
 
 pub(super) use beside::Beside;
-pub(super) use ours::payload;
+pub(super) use ours::{Ours, payload};
 
 /// So many callers at once.
 const CALLERS: [usize; 3] = [1, 16, 64];

@@ -1,7 +1,7 @@
 //! Our side: the store as an embedder would use it.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,6 +42,10 @@ pub(crate) fn payload() -> Value {
 
 /// How long what is claimed here is held.
 const LEASE: Duration = Duration::from_secs(60);
+/// Whatever it is, it ends within this time.
+const MOST: Duration = Duration::from_secs(60);
+/// How long what is to be lost is held.
+const SHORTEST_LEASE: Duration = Duration::from_millis(1);
 /// So many jobs are created at once where it is not measured.
 const MANY: u64 = 500;
 
@@ -86,6 +90,18 @@ impl Ours {
         .await
     }
 
+    /// So many callers create jobs until `over`.
+    pub(crate) async fn enqueue_until(&self, callers: usize, over: &Arc<AtomicBool>) -> Result<Done> {
+        drive(callers, MOST, |_| {
+            let (ours, over) = (self.clone(), Arc::clone(over));
+            move || {
+                let (ours, over) = (ours.clone(), Arc::clone(&over));
+                async move { if over.load(Ordering::Relaxed) { Ok(0) } else { ours.create(1).await } }
+            }
+        })
+        .await
+    }
+
     /// So many callers claim a job and report it finished, again and again.
     pub(crate) async fn work(&self, callers: usize, length: Duration) -> Result<Done> {
         let workers = workers(callers)?;
@@ -111,6 +127,25 @@ impl Ours {
         Ok(())
     }
 
+    /// Has so many jobs taken by a worker that is never heard again; answers when their leases have ended.
+    pub(crate) async fn lose(&self, many: u64) -> Result<()> {
+        self.top_up(many).await?;
+        let worker: WorkerId = "bench-lost".parse()?;
+        let mut lost = 0;
+        while lost < many {
+            let jobs = self.take(&worker, MANY.min(many - lost), SHORTEST_LEASE).await?.len() as u64;
+            ensure!(jobs > 0, "jobs that wait were not handed out: a defect");
+            lost += jobs;
+        }
+        tokio::time::sleep(2 * SHORTEST_LEASE).await;
+        Ok(())
+    }
+
+    /// Counts so many jobs as waiting again.
+    pub(crate) fn returned(&self, many: u64) {
+        self.waiting.fetch_add(many, Ordering::Relaxed);
+    }
+
     async fn create(&self, many: usize) -> Result<u64> {
         let now = SystemClock.now();
         let jobs: Vec<(JobId, NewJob)> = {
@@ -127,21 +162,26 @@ impl Ours {
     }
 
     async fn claim(&self, worker: &WorkerId) -> Result<Option<Job>> {
-        let token = self.ids.lock().ok().context("a caller panicked")?.lease_token();
+        Ok(self.take(worker, 1, LEASE).await?.pop())
+    }
+
+    async fn take(&self, worker: &WorkerId, many: u64, lease_for: Duration) -> Result<Vec<Job>> {
+        let tokens = {
+            let mut ids = self.ids.lock().ok().context("a caller panicked")?;
+            (0..many).map(|_| ids.lease_token()).collect()
+        };
         let claim = Claim {
             worker: worker.clone(),
             queue: Some(self.order.queue.clone()),
             commands: Vec::new(),
             only: None,
-            tokens: vec![token],
-            lease_for: LEASE,
+            tokens,
+            lease_for,
             now: SystemClock.now(),
         };
-        let job = self.store.claim(claim).await?.jobs.pop();
-        if job.is_some() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
-        Ok(job)
+        let jobs = self.store.claim(claim).await?.jobs;
+        self.waiting.fetch_sub(jobs.len() as u64, Ordering::Relaxed);
+        Ok(jobs)
     }
 
     async fn report(&self, job: Job, worker: WorkerId) -> Result<()> {
