@@ -38,7 +38,7 @@ async fn a_server_with_nothing_to_do_is_well_and_its_loops_turn() -> Result<()> 
     let database = indicator(&health, "database", "database").context("no database")?;
     assert_eq!(database["figures"]["writable"], true);
     assert!(database["figures"]["latencyMs"].as_f64().is_some_and(|took| took > 0.0), "{database}");
-    for turning in ["recovery", "lease_watch", "retention", "links", "writer"] {
+    for turning in ["recovery", "lease_watch", "retention", "links", "alerts", "writer"] {
         let turning = indicator(&health, "loop", turning).context(turning)?;
         assert_eq!(turning["status"], "ok", "{turning}");
     }

@@ -2,6 +2,7 @@
 //!
 //! `tests/run` builds the binary and brings what else is needed.
 
+mod alerts;
 mod architecture;
 mod bad_requests;
 mod bench;

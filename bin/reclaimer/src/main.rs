@@ -1,6 +1,7 @@
 //! The `reclaimer` program: a server that hands jobs to workers and gets every job back that goes wrong, and the command
 //! line around it.
 
+mod alerting;
 mod bench;
 mod cli;
 mod client;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use reclaimer_alerts::Alerts;
 use reclaimer_domain::ports::{
     AccountStore, Arrival, Clock, Committed, JobStore, RecoveryStore, StoreListener, TakenLease, TokenIssuer,
 };
@@ -18,6 +19,7 @@ use reclaimer_server::{Auth, Limits, Listeners, Served, router, serve};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use crate::alerting;
 use crate::config::{Masked, Settings};
 use crate::docs_site;
 use crate::fleet::{self, Crew, Sockets};
@@ -46,6 +48,7 @@ pub(crate) struct Graph {
     store: SqliteStore,
     engine: Engine,
     retention: Retention,
+    alerts: Alerts,
     policy: Arc<PolicyFile>,
     crew: Crew,
     router: axum::Router,
@@ -104,9 +107,10 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
     );
     let retention = Retention::new(settings.retention.config(), Arc::new(store.clone()), Arc::clone(&clock));
     let policy = Arc::new(PolicyFile::new(policy, recovery.clone(), Arc::clone(&clock)));
-    let mut beats = vec![retention.beat(), fleet.beat()];
+    let alerting_beat = alerting::beat();
+    let mut beats = vec![retention.beat(), fleet.beat(), alerting_beat.clone()];
     beats.extend(recovery.beats());
-    let health = Observer::new(health::Deps {
+    let health = Arc::new(Observer::new(health::Deps {
         store: store.clone(),
         fleet: Arc::clone(&fleet),
         recovery: recovery.clone(),
@@ -114,7 +118,17 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
         beats,
         limits: settings.health.limits(),
         clock: Arc::clone(&clock),
-    });
+    }));
+    let (alerts, alerting) = alerting::build(
+        settings,
+        alerting::Outside {
+            source: Arc::clone(&health) as _,
+            store: Arc::new(store.clone()),
+            clock: Arc::clone(&clock),
+            seed,
+            beat: alerting_beat,
+        },
+    )?;
     let router = router(
         reclaimer_server::Config {
             auth,
@@ -129,7 +143,8 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
             recovery,
             policy: Arc::clone(&policy) as _,
             fleet,
-            health: Arc::new(health),
+            health,
+            alerts: alerting,
             clock: Arc::clone(&clock),
             shutdown: shutdown.clone(),
         },
@@ -140,7 +155,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
         grace: settings.server.shutdown_grace,
         ..Limits::default()
     };
-    Ok(Graph { store, engine, retention, policy, crew, router, listeners, limits, clock, shutdown })
+    Ok(Graph { store, engine, retention, alerts, policy, crew, router, listeners, limits, clock, shutdown })
 }
 
 impl Graph {
@@ -165,16 +180,20 @@ impl Graph {
     /// Runs until the shutdown is asked for, and then ends in order: no more connections, running requests finish, the
     /// engine finishes its batch, workers and then links end, the writer carries out what waits.
     pub(crate) async fn run(self) -> Served {
-        let Self { store, engine, retention, crew, router, listeners, limits, shutdown, .. } = self;
+        let Self { store, engine, retention, alerts, crew, router, listeners, limits, shutdown, .. } = self;
         let crew = crew.start();
         let engine = tokio::spawn(engine.run(shutdown.clone()));
         let retention = tokio::spawn(retention.run(shutdown.clone()));
+        let alerts = tokio::spawn(alerts.run(shutdown.clone()));
         let served = serve(listeners, router, limits, shutdown).await;
         if let Err(panic) = engine.await {
             error!(area = "JOB-RECOVERY", %panic, "the recovery engine ended by a panic");
         }
         if let Err(panic) = retention.await {
             error!(area = "JOB-MANAGER", %panic, "retention ended by a panic");
+        }
+        if let Err(panic) = alerts.await {
+            error!(area = "JOB-MANAGER", %panic, "alerting ended by a panic");
         }
         if let Err(panic) = crew.await {
             error!(area = "SUPERVISOR", %panic, "the supervision of workers ended by a panic");

@@ -5,6 +5,7 @@ mod health;
 mod judge;
 mod limits;
 mod observed;
+mod source;
 mod successes;
 
 pub use beat::{Beat, Pulse};
@@ -15,4 +16,5 @@ pub use observed::{
     Breaker, BreakerState, Database, Link, LinkMode, Loop, Observations, Process, ProcessState, Queue,
     Queues, Recovery, Worker,
 };
+pub use source::HealthSource;
 pub use successes::{Success, Successes};

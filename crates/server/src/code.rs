@@ -36,6 +36,7 @@ codes! {
     UNKNOWN_PROVIDER = "unknown_provider", "409", "the account's provider is not configured; add it as `[[oauth.provider]]`";
     REFRESH_REFUSED = "refresh_refused", "409", "the provider refused the refresh for good; authorise the account again";
     NOT_SUPERVISED = "not_supervised", "409", "the worker's process was not started here; restart it where it was";
+    NO_WEBHOOK = "no_webhook", "409", "no webhook for alerts is set";
     NO_BREAKER = "no_breaker", "409", "workers connect to this link by themselves; there is nothing to guard";
     TOO_LARGE = "too_large", "413", "the body is larger than 1 MiB; split it";
     NOT_JSON = "not_json", "415", "send the body with `content-type: application/json`";
@@ -46,6 +47,7 @@ codes! {
     WRONG_USER = "wrong_user", "422", "the account belongs to another user";
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", "422", "another order was carried out under this key; choose a new one";
     INTERNAL = "internal", "500", "a defect of the server's own; the log has the details under the request's id";
+    UNDELIVERED = "undelivered", "502", "the webhook for alerts did not take the message; the text says why";
     PROVIDER_UNAVAILABLE = "provider_unavailable", "502", "the provider cannot be reached; ask again";
     STORAGE_SLOW = "storage_slow", "503", "the database did not take a write in time";
     TOO_MANY_WAITING = "too_many_waiting", "`jobs/open` only", "as many workers wait for jobs as the server lets wait; ask again a little later";

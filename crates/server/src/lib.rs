@@ -1,11 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+pub mod alerts;
 mod auth;
 mod code;
 mod described;
 mod extract;
 pub mod fleet;
-mod health;
 mod host;
 mod listen;
 pub mod policy;
@@ -17,7 +17,6 @@ mod shapes;
 mod state;
 
 pub use auth::{Auth, Peer};
-pub use health::HealthSource;
 pub use listen::{Address, BindError, InvalidAddress, Listeners, bind_unix};
 pub use problem::Problem;
 pub use routes::{openapi, router};

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reclaimer_domain::ports::{AccountStore, Clock, JobStore, StoreError};
+use reclaimer_health::HealthSource;
 use reclaimer_provisioning::Provisioning;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts::Alerting;
 use crate::auth::Auth;
 use crate::fleet::Fleet;
-use crate::health::HealthSource;
 use crate::policy::PolicySource;
 
 /// Settings of the API.
@@ -50,6 +51,8 @@ pub struct Deps {
     pub fleet: Arc<dyn Fleet>,
     /// How the server is doing.
     pub health: Arc<dyn HealthSource>,
+    /// Tells people when it is not well.
+    pub alerts: Arc<dyn Alerting>,
     /// Tells the time that is stored.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the server ends: whoever waits for jobs is then answered at once.
@@ -67,6 +70,7 @@ pub(crate) struct App {
     pub(crate) policy: Arc<dyn PolicySource>,
     pub(crate) fleet: Arc<dyn Fleet>,
     pub(crate) health: Arc<dyn HealthSource>,
+    pub(crate) alerts: Arc<dyn Alerting>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shutdown: CancellationToken,
     probe: Arc<Mutex<()>>,
@@ -75,7 +79,8 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(config: Config, deps: Deps) -> Self {
-        let Deps { provisioning, jobs, accounts, recovery, policy, fleet, health, clock, shutdown } = deps;
+        let Deps { provisioning, jobs, accounts, recovery, policy, fleet, health, alerts, clock, shutdown } =
+            deps;
         let waiting = Arc::new(Semaphore::new(config.most_waiting));
         let (config, probe) = (Arc::new(config), Arc::default());
         Self {
@@ -87,6 +92,7 @@ impl App {
             policy,
             fleet,
             health,
+            alerts,
             clock,
             shutdown,
             probe,

@@ -2,6 +2,7 @@
 
 mod link;
 mod program;
+mod receiver;
 mod server;
 mod sqlite;
 mod terminal;
@@ -12,6 +13,7 @@ use anyhow::{Result, bail};
 
 pub(crate) use link::{Peer, Provider, envelope};
 pub(crate) use program::{Ran, reclaimer};
+pub(crate) use receiver::{Delivery, Receiver};
 pub(crate) use server::{Answer, Server, Setup, binary};
 pub(crate) use sqlite::{Shell, query, run_sql};
 pub(crate) use terminal::Terminal;

@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod accounts;
+mod alerts;
 mod config;
 mod doctor;
 mod generate;
@@ -90,6 +91,9 @@ enum Command {
     /// Look at accounts and set their credentials
     #[command(subcommand)]
     Accounts(accounts::Command),
+    /// Look at what people were told of, and try whether they are
+    #[command(subcommand)]
+    Alerts(alerts::Command),
     /// Show a running server live, with keys to retry, cancel and recover
     Top,
     /// Show the settings in force and where each comes from
@@ -167,6 +171,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Workers(command)) => runtime.block_on(workers::run(&common, command)).map(done),
         Some(Command::Links(command)) => runtime.block_on(workers::links(&common, command)).map(done),
         Some(Command::Accounts(command)) => runtime.block_on(accounts::run(&common, command)).map(done),
+        Some(Command::Alerts(command)) => runtime.block_on(alerts::run(&common, command)).map(done),
         Some(Command::Top) => runtime.block_on(top::run(|| common.client())),
         Some(Command::Config) => config::run(&common).map(done),
         Some(Command::Doctor) => runtime.block_on(doctor::run(&common)),

@@ -3,17 +3,19 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::fleet;
 use super::settings::Settings;
+use super::{alerts, fleet};
 
 /// The keys that are whole numbers, and their bounds.
-const WHOLE: [(&str, RangeInclusive<u64>); 6] = [
+const WHOLE: [(&str, RangeInclusive<u64>); 8] = [
     ("server.connections", 1..=1_000_000),
     ("breaker.failure_threshold", 1..=1_000_000),
     ("breaker.half_open_probes", 1..=1_000),
     ("recovery.batch_size", 1..=10_000),
     ("recovery.poison_after", 1..=1_000_000),
     ("recovery.max_recoveries", 0..=u32::MAX as u64),
+    ("alerts.quarantined_above", 0..=1_000_000_000),
+    ("alerts.worker_restarts_above", 0..=1_000_000),
 ];
 
 /// Whether one key's value has the right type, told by the settings themselves.
@@ -94,6 +96,7 @@ pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)
         recovery,
         retention,
         health,
+        alerts: alerting,
         log: _,
     } = settings;
     addresses(settings)?;
@@ -130,6 +133,15 @@ pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)
         ("retention.interval", retention.interval, Duration::from_millis(100)),
         ("health.deaf_after", health.deaf_after, Duration::from_millis(100)),
         ("health.standstill_after", health.standstill_after, Duration::from_millis(100)),
+        ("alerts.interval", alerting.interval, Duration::from_millis(100)),
+        ("alerts.cooldown", alerting.cooldown, Duration::ZERO),
+        ("alerts.resolve_after", alerting.resolve_after, Duration::ZERO),
+        ("alerts.remind_after", alerting.remind_after, Duration::ZERO),
+        ("alerts.breaker_open_for", alerting.breaker_open_for, Duration::ZERO),
+        ("alerts.oldest_queued_above", alerting.oldest_queued_above, Duration::ZERO),
+        ("alerts.worker_restarts_within", alerting.worker_restarts_within, Duration::from_secs(1)),
+        ("alerts.database_not_writable_for", alerting.database_not_writable_for, Duration::ZERO),
+        ("alerts.loop_stopped_for", alerting.loop_stopped_for, Duration::ZERO),
     ] {
         if !(shortest..=LONGEST).contains(&length) {
             return Err((name, allowed(shortest, length)));
@@ -147,6 +159,7 @@ pub(super) fn in_range(settings: &Settings) -> Result<(), (&'static str, String)
         return Err(("recovery.stuck", "each table names a `queue`, a `command`, or both".to_owned()));
     }
     fleet::check(link, breaker, supervisor)?;
+    alerts::check(alerting)?;
     let both =
         oauth.provider.iter().find(|one| one.client_secret.is_some() && one.client_secret_file.is_some());
     if let Some(provider) = both {

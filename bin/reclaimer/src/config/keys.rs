@@ -206,6 +206,43 @@ pub(super) const KEYS: &[Key] = &[
         "health.standstill_after",
         "a queue stands still when due jobs wait in it and none was taken for so long",
     ),
+    one(
+        "alerts.webhook_url",
+        "where messages about incidents are posted, see [operating](../operating.md#alerts). Unset: incidents are found \
+         and logged, and nobody is told",
+    ),
+    one("alerts.webhook_url_file", "a file with that address, where it is a secret, as with Slack"),
+    one("alerts.webhook_secret", "messages are signed with it, by HMAC-SHA256. Unset: they are not signed"),
+    one("alerts.webhook_secret_file", "a file with that secret"),
+    one("alerts.server_name", "what this server is called in messages; unset: as its machine is"),
+    one("alerts.interval", "between two looks at the server's health"),
+    one(
+        "alerts.cooldown",
+        "after a message about something the next incident of the same rule about it is told of no sooner",
+    ),
+    one("alerts.resolve_after", "an incident is over when its cause has been gone for so long"),
+    one("alerts.remind_after", "an incident that lasts is told of again so often; `0s` = never"),
+    one("alerts.breaker_open_for", "rule `breaker_open`: a link's circuit has been open for so long"),
+    one(
+        "alerts.recovery_success_below",
+        "rule `recovery_success`: of the recovered jobs that ended within a day, at least ten, a smaller share finished",
+    ),
+    one("alerts.quarantined_above", "rule `quarantined_jobs`: more jobs are quarantined, for five minutes"),
+    one(
+        "alerts.oldest_queued_above",
+        "rule `oldest_queued`: a job has been due for longer, in a queue that is not paused",
+    ),
+    one(
+        "alerts.worker_restarts_above",
+        "rule `worker_restarts`: a supervised process was started again more often, or was given up, …",
+    ),
+    one("alerts.worker_restarts_within", "… within this time"),
+    one("alerts.database_not_writable_for", "rule `database_not_writable`: it has been so for so long"),
+    one(
+        "alerts.loop_stopped_for",
+        "rule `loop_stopped`: a loop of the server has not turned for so long beyond its time",
+    ),
+    list("alerts.off", "rules that are not looked at, by name"),
     one("log.format", "`pretty`, `json`, or `auto`: pretty on a terminal"),
     one("log.level", "`error`, `warn`, `info`, `debug` or `trace`"),
 ];

@@ -222,6 +222,18 @@ mod tests {
             ("[auth]\nsocket_uids = [-1]\n", "a whole number of at least 0 is needed"),
             ("[auth]\nsocket_uids = \"x\"\n", "a list is needed, got string \"x\""),
             ("[server]\ndata_dir = \"\"\n", "`server.data_dir`: the path of a folder, e.g. ./data"),
+            (
+                "[alerts]\nwebhook_url = \"hooks.example\"\n",
+                "`alerts.webhook_url`: the address of a webhook, https://",
+            ),
+            (
+                "[alerts]\nwebhook_secret = \"short\"\n",
+                "`alerts.webhook_secret`: a secret of at least 16 characters",
+            ),
+            ("[alerts]\noff = \"breaker\"\n", "`alerts.off`: some of `breaker_open`, "),
+            ("[alerts]\nrecovery_success_below = 50\n", "a share from 0 to 1, got 50"),
+            ("[alerts]\nquarantined_above = -1\n", "a whole number from 0 to 1000000000, got -1"),
+            ("[alerts]\ninterval = \"0s\"\n", "from 100ms to"),
             ("[[recovery.stuck]]\nqueue = \"x\"\nafter = 5\n", "a length of time, e.g. `90s`"),
         ] {
             let refused = refusal(file, &[]);

@@ -3,6 +3,7 @@
 //! [`Settings`] are plain data, [`keys`] is the list of everything that can be set, [`sources`] reads where it is set,
 //! and [`load()`] puts them together and refuses what is wrong with the place where it stands.
 
+pub(crate) mod alerts;
 mod check;
 mod fleet;
 mod health;

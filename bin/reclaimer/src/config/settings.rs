@@ -14,6 +14,7 @@ use reclaimer_server::Address;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::alerts::Alerts;
 use super::fleet::{Breaker, Links, Supervisor};
 use super::health::Health;
 use super::words::{one_or_many, words};
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) recovery: Recovery,
     pub(crate) retention: Retention,
     pub(crate) health: Health,
+    pub(crate) alerts: Alerts,
     pub(crate) log: Log,
 }
 

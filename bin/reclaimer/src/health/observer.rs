@@ -10,7 +10,7 @@ use reclaimer_domain::job::Status;
 use reclaimer_domain::ports::{Clock, JobStore, QueueState, RecoveryStore, Search};
 use reclaimer_domain::recovery::RecoveryType;
 use reclaimer_domain::time::before;
-use reclaimer_health::{Beat, Health, Limits, Loop, Observations, Queue, Recovery, judge};
+use reclaimer_health::{Beat, Health, HealthSource, Limits, Loop, Observations, Queue, Recovery, judge};
 use reclaimer_persistence::SqliteStore;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -97,7 +97,7 @@ impl Observer {
 }
 
 #[async_trait]
-impl reclaimer_server::HealthSource for Observer {
+impl HealthSource for Observer {
     async fn health(&self) -> Arc<Health> {
         let mut last = self.last.lock().await;
         if let Some((at, seen)) = &last.seen
@@ -132,7 +132,7 @@ fn queue(state: QueueState, ledger: &Ledger) -> Queue {
         name: state.name.to_string(),
         paused: state.paused,
         queued: count(Status::Queued),
-        oldest_queued_at: None,
+        oldest_queued_at: state.oldest_queued,
         running: count(Status::Running),
         failed: count(Status::Failed),
         quarantined: count(Status::Quarantined),

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admin_jobs;
+mod alerts;
 mod bulk;
 mod credentials;
 mod description;
@@ -104,6 +105,8 @@ fn admin_routes() -> OpenApiRouter<App> {
         .routes(routes!(workers::resume))
         .routes(routes!(workers::restart))
         .routes(routes!(workers::breaker))
+        .routes(routes!(alerts::show))
+        .routes(routes!(alerts::test))
         .routes(routes!(accounts::list))
         .routes(routes!(accounts::set, accounts::show, accounts::erase))
 }

@@ -1,10 +1,11 @@
-//! What the API shows of the server's own health, asked of whoever observes it.
+//! Who observes, for whoever wants to know.
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use reclaimer_health::Health;
+
+use crate::health::Health;
 
 /// Observes the server.
 #[async_trait]

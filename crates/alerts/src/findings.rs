@@ -1,0 +1,182 @@
+//! From indicators to what fires.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reclaimer_domain::time::{before, between, spoken};
+use reclaimer_health::{Breaker, BreakerState, Figures, Health, Indicator, Limits, Link, ProcessState};
+
+use crate::rule::Condition;
+
+/// A condition that holds for something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Firing {
+    /// For what.
+    pub(crate) subject: String,
+    /// What there is to say.
+    pub(crate) what: String,
+    /// Since when, as far as the indicator knows.
+    pub(crate) since: Option<DateTime<Utc>>,
+}
+
+/// What a condition was found to come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Findings {
+    /// For what it holds.
+    pub(crate) firing: Vec<Firing>,
+    /// For what it cannot be told now.
+    pub(crate) unsure: BTreeSet<String>,
+}
+
+impl From<Vec<Firing>> for Findings {
+    fn from(firing: Vec<Firing>) -> Self {
+        Self { firing, unsure: BTreeSet::new() }
+    }
+}
+
+/// What remembers how often processes were started again.
+#[derive(Debug, Default)]
+pub(crate) struct Restarts(BTreeMap<String, VecDeque<(DateTime<Utc>, u64)>>);
+
+impl Restarts {
+    /// Takes in the counts of now, and forgets what is older than `within`. One count before that is kept, to count from.
+    pub(crate) fn note(&mut self, health: &Health, within: Duration) {
+        let begin = before(health.at, within);
+        let mut seen = BTreeMap::new();
+        for indicator in &health.indicators {
+            let Figures::Process(process) = &indicator.figures else { continue };
+            let mut counts = self.0.remove(&indicator.name).unwrap_or_default();
+            // A server that was restarted counts anew.
+            if counts.back().is_some_and(|(_, last)| *last > process.restarts) {
+                counts.clear();
+            }
+            if counts.back().is_none_or(|(_, last)| *last != process.restarts) {
+                counts.push_back((health.at, process.restarts));
+            }
+            while counts.get(1).is_some_and(|(at, _)| *at <= begin) {
+                counts.pop_front();
+            }
+            seen.insert(indicator.name.clone(), counts);
+        }
+        self.0 = seen;
+    }
+
+    /// How often a process was started again within the time that is remembered.
+    fn of(&self, process: &str) -> u64 {
+        let counts = self.0.get(process);
+        let ends = counts.and_then(|counts| Some((counts.front()?.1, counts.back()?.1)));
+        ends.map_or(0, |(first, last)| last - first)
+    }
+}
+
+/// For what a condition holds; `None` where that cannot be told now of anything.
+pub(crate) fn find(condition: Condition, health: &Health, restarts: &Restarts) -> Option<Findings> {
+    let found = |find: &dyn Fn(&Indicator) -> Option<Firing>| {
+        Some(health.indicators.iter().filter_map(find).collect::<Vec<_>>().into())
+    };
+    match condition {
+        Condition::BreakerOpen => Some(breakers(health)),
+        Condition::WorkerRestartsAbove { restarts: most, within } => {
+            found(&|indicator| restarted(indicator, restarts.of(&indicator.name), most, within))
+        }
+        Condition::DatabaseNotWritable => found(&|indicator| match &indicator.figures {
+            Figures::Database(database) if !database.writable => Some(as_said(indicator)),
+            _ => None,
+        }),
+        Condition::LoopStopped => found(&|indicator| match &indicator.figures {
+            Figures::Loop(turning) => {
+                let overdue = Duration::from_millis(turning.overdue_by_ms?);
+                Some(Firing { since: Some(before(health.at, overdue)), ..as_said(indicator) })
+            }
+            _ => None,
+        }),
+        Condition::RecoverySuccessBelow(least) => found(&|indicator| success(indicator, least)),
+        Condition::QuarantinedAbove(most) => {
+            let queues = queues(health)?;
+            let what = || format!("{} jobs are quarantined and wait for a person", queues.quarantined);
+            let firing = (queues.quarantined > most).then(|| of_queues(what(), None));
+            Some(firing.into_iter().collect::<Vec<_>>().into())
+        }
+        Condition::OldestQueuedAbove(longest) => {
+            let since = queues(health)?.oldest_queued_at;
+            let waited = since.map(|since| between(since, health.at)).filter(|waited| *waited > longest);
+            let what = |waited| format!("a job has been due for {} and nobody took it", spoken(waited));
+            let firing = waited.map(|waited| of_queues(what(waited), since));
+            Some(firing.into_iter().collect::<Vec<_>>().into())
+        }
+    }
+}
+
+/// All queues together, where they could be read.
+fn queues(health: &Health) -> Option<&reclaimer_health::Queues> {
+    health.indicators.iter().find_map(|indicator| match &indicator.figures {
+        Figures::Queues(queues) => queues.as_ref(),
+        _ => None,
+    })
+}
+
+fn of_queues(what: String, since: Option<DateTime<Utc>>) -> Firing {
+    Firing { subject: "queues".to_owned(), what, since }
+}
+
+fn as_said(indicator: &Indicator) -> Firing {
+    Firing { subject: indicator.name.clone(), what: indicator.what.clone(), since: indicator.since }
+}
+
+fn breakers(health: &Health) -> Findings {
+    let mut found = Findings::default();
+    for indicator in &health.indicators {
+        let Figures::Link(link) = &indicator.figures else { continue };
+        let Some(breaker) = &link.breaker else { continue };
+        match breaker.state {
+            // Half open is how an open one finds out that it should stay so.
+            BreakerState::Open | BreakerState::HalfOpen => found.firing.push(open(link, breaker)),
+            // It is closed from the start, and knows nothing until an attempt succeeded or enough of them failed.
+            BreakerState::Closed if !link.connected => drop(found.unsure.insert(link.name.clone())),
+            BreakerState::Closed | BreakerState::ForcedOpen | BreakerState::ForcedClosed => {}
+        }
+    }
+    found
+}
+
+fn open(link: &Link, breaker: &Breaker) -> Firing {
+    let error = link.last_error.as_ref().map(|error| format!("; last: {error}")).unwrap_or_default();
+    let failures = breaker.consecutive_failures;
+    let what = format!(
+        "link `{}` is not reached: its breaker has opened after {failures} failures in a row{error}",
+        link.name
+    );
+    Firing { subject: link.name.clone(), what, since: Some(breaker.since) }
+}
+
+fn restarted(indicator: &Indicator, restarts: u64, most: u64, within: Duration) -> Option<Firing> {
+    let Figures::Process(process) = &indicator.figures else { return None };
+    if process.state == ProcessState::Exhausted {
+        return Some(as_said(indicator));
+    }
+    let end = process.last_end.as_ref().map(|end| format!("; it last ended: {end}")).unwrap_or_default();
+    let what = || {
+        format!(
+            "process `{}` was started again {restarts} times within {}{end}",
+            process.name,
+            spoken(within)
+        )
+    };
+    (restarts > most).then(|| Firing { subject: process.name.clone(), what: what(), since: None })
+}
+
+fn success(indicator: &Indicator, least: f64) -> Option<Firing> {
+    let Figures::Recovery(recovery) = &indicator.figures else { return None };
+    let (finished, ended) = (recovery.finished, recovery.ended);
+    let rate = recovery.success_rate.filter(|_| ended >= Limits::default().fewest_ended)?;
+    let what = || {
+        format!(
+            "only {finished} of {ended} recovered jobs that ended within a day finished; see by which rules they were recovered"
+        )
+    };
+    (rate < least).then(|| Firing { subject: indicator.name.clone(), what: what(), since: None })
+}
+
+#[cfg(test)]
+mod tests;
