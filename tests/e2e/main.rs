@@ -15,6 +15,7 @@ mod crawlers;
 mod demo;
 mod examples;
 mod fencing;
+mod flushed;
 mod health;
 mod in_order;
 mod life;
