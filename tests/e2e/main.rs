@@ -20,6 +20,7 @@ mod health;
 mod in_order;
 mod life;
 mod link;
+mod metrics;
 mod policy;
 mod policy_past;
 mod privacy;

@@ -16,6 +16,7 @@ use reclaimer_provisioning::{Arrivals, Provisioning};
 use reclaimer_recovery::Engine;
 use reclaimer_retention::Retention;
 use reclaimer_server::{Auth, Limits, Listeners, Served, router, serve};
+use reclaimer_telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -23,7 +24,7 @@ use crate::alerting;
 use crate::config::{Masked, Settings};
 use crate::docs_site;
 use crate::fleet::{self, Crew, Sockets};
-use crate::health::{self, Ledger, Observer};
+use crate::health::{self, Counted, Ledger, Observer};
 use crate::policy::{self, PolicyFile};
 use crate::system::Seed;
 
@@ -65,8 +66,13 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
     let arrivals = Arc::new(Arrivals::new(Arc::clone(&clock)));
     let roster = Arc::new(Roster::default());
     let ledger = Arc::new(Ledger::new(clock.now()));
-    let news =
-        News { arrivals: Arc::clone(&arrivals), roster: Arc::clone(&roster), ledger: Arc::clone(&ledger) };
+    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    let news = News {
+        arrivals: Arc::clone(&arrivals),
+        roster: Arc::clone(&roster),
+        ledger: Arc::clone(&ledger),
+        metrics: Arc::clone(&metrics),
+    };
     let store = SqliteStore::open(sqlite(settings)?, Arc::new(news))?;
     let jobs: Arc<dyn JobStore> = Arc::new(store.clone());
     let accounts: Arc<dyn AccountStore> = Arc::new(store.clone());
@@ -101,7 +107,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
             store: recovery,
             clock: Arc::clone(&clock),
             policy: Arc::clone(&policy.policy),
-            listener: Arc::new(()),
+            listener: Arc::clone(&metrics) as _,
             rng: seed.generator("recovery"),
         },
     );
@@ -110,7 +116,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
     let alerting_beat = alerting::beat();
     let mut beats = vec![retention.beat(), fleet.beat(), alerting_beat.clone()];
     beats.extend(recovery.beats());
-    let health = Arc::new(Observer::new(health::Deps {
+    let observer = Arc::new(Observer::new(health::Deps {
         store: store.clone(),
         fleet: Arc::clone(&fleet),
         recovery: recovery.clone(),
@@ -122,13 +128,14 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
     let (alerts, alerting) = alerting::build(
         settings,
         alerting::Outside {
-            source: Arc::clone(&health) as _,
+            source: Arc::clone(&observer) as _,
             store: Arc::new(store.clone()),
             clock: Arc::clone(&clock),
             seed,
             beat: alerting_beat,
         },
     )?;
+    let counted = Arc::new(Counted { metrics, observer: Arc::clone(&observer) });
     let router = router(
         reclaimer_server::Config {
             auth,
@@ -143,7 +150,8 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
             recovery,
             policy: Arc::clone(&policy) as _,
             fleet,
-            health,
+            health: observer,
+            metrics: counted,
             alerts: alerting,
             clock: Arc::clone(&clock),
             shutdown: shutdown.clone(),
@@ -209,6 +217,7 @@ struct News {
     arrivals: Arc<Arrivals>,
     roster: Arc<Roster>,
     ledger: Arc<Ledger>,
+    metrics: Arc<Metrics>,
 }
 
 impl StoreListener for News {
@@ -222,6 +231,7 @@ impl StoreListener for News {
 
     fn committed(&self, group: &Committed) {
         self.ledger.committed(group);
+        self.metrics.committed(group);
     }
 }
 

@@ -97,6 +97,8 @@ pub struct Breaker {
     /// Since when.
     #[serde(with = "millis")]
     pub since: DateTime<Utc>,
+    /// How often it has turned since the server started.
+    pub transitions: u64,
     /// How many attempts failed in a row.
     pub consecutive_failures: u32,
     /// When the next probe may be made.

@@ -141,7 +141,13 @@ fn a_crawler_that_is_away_is_degraded_and_never_down() {
         ..link(LinkMode::Dial)
     };
     let breaker = |state| {
-        Some(Breaker { state, since: ago(60), consecutive_failures: 5, next_probe_at: Some(ago(-30)) })
+        Some(Breaker {
+            state,
+            since: ago(60),
+            transitions: 1,
+            consecutive_failures: 5,
+            next_probe_at: Some(ago(-30)),
+        })
     };
 
     says(links(link(LinkMode::Listen)), "link", Status::Ok, "nobody is connected");
@@ -166,8 +172,9 @@ fn a_crawler_that_is_away_is_degraded_and_never_down() {
 
 #[test]
 fn a_link_that_nobody_dials_any_more_is_found() {
-    let breaker =
-        |state, since, next_probe_at| Some(Breaker { state, since, consecutive_failures: 5, next_probe_at });
+    let breaker = |state, since, next_probe_at| {
+        Some(Breaker { state, since, transitions: 1, consecutive_failures: 5, next_probe_at })
+    };
     let seen = |breaker| {
         let link = Link { next_attempt_at: Some(ago(61)), breaker, ..link(LinkMode::Dial) };
         Observations { links: vec![link], ..well() }

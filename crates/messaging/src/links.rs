@@ -133,6 +133,8 @@ pub struct BreakerView {
     pub state: &'static str,
     /// Since when.
     pub since: DateTime<Utc>,
+    /// How often it has turned.
+    pub transitions: u64,
     /// How many attempts failed in a row.
     pub consecutive_failures: u32,
     /// When the next probe may be made.
@@ -319,6 +321,7 @@ impl Line {
             BreakerView {
                 state: seen.state.as_str(),
                 since: before(now, seen.at.saturating_sub(seen.since)),
+                transitions: seen.generation,
                 consecutive_failures: seen.consecutive_failures,
                 next_probe_at: seen.next_probe_at.map(until),
             }

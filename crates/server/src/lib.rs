@@ -8,6 +8,7 @@ mod extract;
 pub mod fleet;
 mod host;
 mod listen;
+mod metrics;
 pub mod policy;
 mod problem;
 mod request_id;
@@ -18,6 +19,7 @@ mod state;
 
 pub use auth::{Auth, Peer};
 pub use listen::{Address, BindError, InvalidAddress, Listeners, bind_unix};
+pub use metrics::{MetricsPage, MetricsSource};
 pub use problem::Problem;
 pub use routes::{openapi, router};
 pub use serve::{Limits, Served, serve};

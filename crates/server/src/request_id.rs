@@ -1,4 +1,4 @@
-//! The outermost layer: a request id for every answer, problem documents written out, one line in the log.
+//! The outermost layer: a request id for every answer, problem documents written out, one line in the log, one count.
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue};
@@ -47,8 +47,10 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
     if let Ok(value) = HeaderValue::from_str(&id) {
         answer.headers_mut().insert(HEADER, value);
     }
-    let (status, elapsed_ms) = (answer.status().as_u16(), begun.elapsed().as_secs_f64() * 1_000.0);
+    let (status, took) = (answer.status().as_u16(), begun.elapsed());
     let route = route.as_deref().unwrap_or("-");
+    app.metrics.answered(route, status, took);
+    let elapsed_ms = took.as_secs_f64() * 1_000.0;
     if answer.status().is_server_error() {
         warn!(area = "JOB-MANAGER", request_id = %id, %method, route, status, code, elapsed_ms, "request failed");
     } else {

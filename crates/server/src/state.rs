@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alerts::Alerting;
 use crate::auth::Auth;
 use crate::fleet::Fleet;
+use crate::metrics::MetricsSource;
 use crate::policy::PolicySource;
 
 /// Settings of the API.
@@ -53,6 +54,8 @@ pub struct Deps {
     pub health: Arc<dyn HealthSource>,
     /// Tells people when it is not well.
     pub alerts: Arc<dyn Alerting>,
+    /// What was counted.
+    pub metrics: Arc<dyn MetricsSource>,
     /// Tells the time that is stored.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the server ends: whoever waits for jobs is then answered at once.
@@ -71,6 +74,7 @@ pub(crate) struct App {
     pub(crate) fleet: Arc<dyn Fleet>,
     pub(crate) health: Arc<dyn HealthSource>,
     pub(crate) alerts: Arc<dyn Alerting>,
+    pub(crate) metrics: Arc<dyn MetricsSource>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shutdown: CancellationToken,
     probe: Arc<Mutex<()>>,
@@ -79,8 +83,19 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(config: Config, deps: Deps) -> Self {
-        let Deps { provisioning, jobs, accounts, recovery, policy, fleet, health, alerts, clock, shutdown } =
-            deps;
+        let Deps {
+            provisioning,
+            jobs,
+            accounts,
+            recovery,
+            policy,
+            fleet,
+            health,
+            metrics,
+            alerts,
+            clock,
+            shutdown,
+        } = deps;
         let waiting = Arc::new(Semaphore::new(config.most_waiting));
         let (config, probe) = (Arc::new(config), Arc::default());
         Self {
@@ -93,6 +108,7 @@ impl App {
             fleet,
             health,
             alerts,
+            metrics,
             clock,
             shutdown,
             probe,

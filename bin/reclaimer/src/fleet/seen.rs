@@ -55,6 +55,7 @@ fn breaker(view: BreakerView) -> Breaker {
             _ => BreakerState::Closed,
         },
         since: view.since,
+        transitions: view.transitions,
         consecutive_failures: view.consecutive_failures,
         next_probe_at: view.next_probe_at,
     }

@@ -54,7 +54,16 @@ pub(crate) struct Observer {
 #[derive(Debug)]
 struct Last {
     prober: Prober,
-    seen: Option<(Instant, Arc<Health>)>,
+    seen: Option<(Instant, Arc<Look>)>,
+}
+
+/// What a look at everything found.
+#[derive(Debug)]
+pub(crate) struct Look {
+    /// What it means.
+    pub(crate) health: Arc<Health>,
+    /// The queues as they were read; none where they could not be.
+    pub(crate) queues: Vec<QueueState>,
 }
 
 impl Observer {
@@ -65,7 +74,25 @@ impl Observer {
         Self { deps, last }
     }
 
-    async fn look(&self, prober: &mut Prober) -> Health {
+    /// How everything is, or was a moment ago.
+    pub(crate) async fn look(&self) -> Arc<Look> {
+        let mut last = self.last.lock().await;
+        if let Some((at, seen)) = &last.seen
+            && at.elapsed() < FRESH_FOR
+        {
+            return Arc::clone(seen);
+        }
+        let look = Arc::new(self.look_anew(&mut last.prober).await);
+        last.seen = Some((Instant::now(), Arc::clone(&look)));
+        look
+    }
+
+    /// How many writes wait at this moment.
+    pub(crate) fn waiting(&self) -> usize {
+        self.deps.store.waiting()
+    }
+
+    async fn look_anew(&self, prober: &mut Prober) -> Look {
         let Deps { store, fleet, recovery, ledger, beats, limits, clock } = &self.deps;
         let (database, queues, stuck) = tokio::join!(
             prober.look(&**clock),
@@ -73,8 +100,8 @@ impl Observer {
             timeout(PATIENCE, store.candidates(lost_leases(clock.now()))),
         );
         let now = clock.now();
-        let queue = |state| queue(state, ledger);
-        let queues = queues.ok().and_then(Result::ok).map(|states| states.into_iter().map(queue).collect());
+        let states = queues.ok().and_then(Result::ok);
+        let queues = states.as_ref().map(|states| states.iter().map(|state| queue(state, ledger)).collect());
         let (stuck, more_stuck) = match stuck {
             Ok(Ok(page)) => (page.jobs.len() + page.broken.len(), page.more),
             // That the database cannot be read is said elsewhere.
@@ -92,22 +119,14 @@ impl Observer {
             more_stuck,
             loops: beats.iter().map(|beat| Loop::of(beat.look(at))).collect(),
         };
-        judge(seen, limits, now)
+        Look { health: Arc::new(judge(seen, limits, now)), queues: states.unwrap_or_default() }
     }
 }
 
 #[async_trait]
 impl HealthSource for Observer {
     async fn health(&self) -> Arc<Health> {
-        let mut last = self.last.lock().await;
-        if let Some((at, seen)) = &last.seen
-            && at.elapsed() < FRESH_FOR
-        {
-            return Arc::clone(seen);
-        }
-        let health = Arc::new(self.look(&mut last.prober).await);
-        last.seen = Some((Instant::now(), Arc::clone(&health)));
-        health
+        Arc::clone(&self.look().await.health)
     }
 }
 
@@ -124,9 +143,9 @@ fn lost_leases(now: DateTime<Utc>) -> Search {
     }
 }
 
-fn queue(state: QueueState, ledger: &Ledger) -> Queue {
+fn queue(state: &QueueState, ledger: &Ledger) -> Queue {
     let last_taken_at = ledger.last_taken(&state.name);
-    let jobs: HashMap<Status, u64> = state.jobs.into_iter().collect();
+    let jobs: HashMap<Status, u64> = state.jobs.iter().copied().collect();
     let count = |status| jobs.get(&status).copied().unwrap_or(0);
     Queue {
         name: state.name.to_string(),

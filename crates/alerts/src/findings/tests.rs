@@ -33,7 +33,13 @@ fn a_breaker_counts_while_it_does_not_conduct_by_itself() {
         away_since: Some(ago(90)),
         next_attempt_at: None,
         last_heartbeat_at: None,
-        breaker: Some(Breaker { state, since: ago(5), consecutive_failures: 7, next_probe_at: None }),
+        breaker: Some(Breaker {
+            state,
+            since: ago(5),
+            transitions: 3,
+            consecutive_failures: 7,
+            next_probe_at: None,
+        }),
     };
     for state in [BreakerState::Open, BreakerState::HalfOpen] {
         let found =

@@ -62,8 +62,6 @@ pub struct Committed {
     pub operations: usize,
     /// From its beginning to the end of its commit.
     pub took: Duration,
-    /// How many operations waited behind it when it ended.
-    pub waiting: usize,
     /// What it appended to the history, in order.
     pub changes: Vec<Change>,
 }

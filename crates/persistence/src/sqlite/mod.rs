@@ -80,6 +80,12 @@ impl SqliteStore {
         &self.config.path
     }
 
+    /// How many writes wait for the next group. Those of a group that is being written no longer wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.writer.waiting()
+    }
+
     /// Says that jobs wait which this store did not create itself: what [`crate::enqueue`] answered, after its commit.
     pub fn announce(&self, arrivals: &[Arrival]) {
         self.listener.arrived(arrivals);

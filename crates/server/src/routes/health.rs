@@ -1,12 +1,13 @@
-//! Whether the process lives, whether it can serve, and how it is doing.
+//! Whether the process lives, whether it can serve, how it is doing, and what it counted.
 
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use reclaimer_health::Health;
 use serde::Serialize;
+use tracing::error;
 use utoipa::ToSchema;
 
 use crate::code;
@@ -69,4 +70,23 @@ pub(crate) async fn health(State(app): State<App>, Parameters(Empty {}): Paramet
         reclaimer_health::Status::Down => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, axum::Json(&*health)).into_response()
+}
+
+/// What it counted
+///
+/// In the text format of Prometheus; docs/reference/metrics.md says what each metric means. What is looked at, like the number
+/// of jobs, is looked at once a second at most. Needs the admin token, unless `server.open_metrics` is set.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses(
+    (status = 200, description = "All metrics", body = String, content_type = "text/plain"),
+))]
+pub(crate) async fn metrics(
+    State(app): State<App>,
+    Parameters(Empty {}): Parameters<Empty>,
+) -> Result<Response, Problem> {
+    let page = app.metrics.page().await.map_err(|error| {
+        error!(area = "JOB-MANAGER", %error, "the metrics cannot be written");
+        let detail = "the metrics cannot be written, which is a defect";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, detail)
+    })?;
+    Ok(([(header::CONTENT_TYPE, page.content_type)], page.text).into_response())
 }

@@ -112,7 +112,7 @@ fn admin_routes() -> OpenApiRouter<App> {
 }
 
 fn watch_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(health::health))
+    OpenApiRouter::new().routes(routes!(health::health)).routes(routes!(health::metrics))
 }
 
 fn open_routes() -> OpenApiRouter<App> {

@@ -82,6 +82,11 @@ impl Writer {
         drop(self.queue.try_send(Message::Run(Box::new(Waiting { name, work: operation, sender }))));
     }
 
+    /// How many operations wait for the next group.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// Carries out everything that waits, closes the connection, and ends the thread.
     pub(crate) async fn close(&self) {
         let (sender, closed) = oneshot::channel();

@@ -93,7 +93,7 @@ impl Thread {
                 let room = group.len() < MOST_IN_GROUP || closing.is_some();
                 next = if room { inbox.try_recv().ok() } else { None };
             }
-            self.carry_out(group, || inbox.len());
+            self.carry_out(group);
             if let Some(closed) = closing {
                 self.disconnect();
                 // Whoever asked for the end may be gone; it has come all the same.
@@ -106,7 +106,7 @@ impl Thread {
     }
 
     /// Runs a group, commits it, and tells everybody.
-    fn carry_out(&mut self, group: Vec<Box<dyn Operation>>, waiting: impl FnOnce() -> usize) {
+    fn carry_out(&mut self, group: Vec<Box<dyn Operation>>) {
         if group.is_empty() {
             return;
         }
@@ -155,8 +155,7 @@ impl Thread {
             self.listener.taken(&effects.taken);
         }
         if outcome.is_ok() {
-            let changes = effects.changes;
-            self.listener.committed(&Committed { operations: size, took, waiting: waiting(), changes });
+            self.listener.committed(&Committed { operations: size, took, changes: effects.changes });
         }
     }
 

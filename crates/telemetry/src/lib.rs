@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+
+mod catalogue;
+mod labels;
+mod metrics;
+mod observed;
+mod tally;
+
+pub use catalogue::{Kind, METRICS, Metric};
+pub use metrics::{CONTENT_TYPE, Metrics};
+pub use observed::Observed;
