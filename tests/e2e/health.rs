@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
 
-use crate::rig::{Answer, Peer, Server, Setup, until};
+use crate::rig::{Answer, Peer, Server, Setup, Shell, until};
 
 /// What `/api/health` says, and its status.
 pub(crate) async fn health(server: &Server) -> Result<(u16, Value)> {
@@ -56,6 +56,27 @@ async fn health_is_for_admins_unless_the_settings_say_otherwise() -> Result<()> 
     let open = Server::start(folder.path(), &Setup::with("[server]\nopen_metrics = true\n")).await?;
     open.ask(Method::GET, "/api/health", None, None).await?.expect(200);
     open.ask(Method::GET, "/api/admin/queues", None, None).await?.expect(401);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_somebody_holds_locked_is_down_for_as_long() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::default()).await?;
+    let shell = Shell::hold(&server.database(), "BEGIN IMMEDIATE").await?;
+    becomes(&server, "database", "database", "down").await?;
+    // From a write that takes long, over its end, to the next one that takes long.
+    for code in ["storage_busy", "storage_slow"] {
+        until(code, async || {
+            let (status, health) = health(&server).await?;
+            let database = indicator(&health, "database", "database").context("no database")?;
+            assert_eq!((status, &database["figures"]["writable"]), (503, &json!(false)), "{database}");
+            Ok((database["figures"]["code"] == code).then_some(()))
+        })
+        .await?;
+    }
+    shell.release().await?;
+    becomes(&server, "database", "database", "ok").await?;
     Ok(())
 }
 

@@ -72,8 +72,9 @@ impl Prober {
                     since: None,
                 }
             }
-            // So much waits that nothing more is taken in: what waits is written all the same.
-            Ok(Err(error @ StoreError::Busy { .. })) => Database {
+            // So much waits that nothing more is taken in: what waits is written all the same. Where it is the database that
+            // is busy, because somebody holds it locked, that takes longer to find out.
+            Ok(Err(error @ StoreError::Busy { .. })) if took < PATIENCE => Database {
                 writable: true,
                 code: Some(error.code().to_owned()),
                 reason: Some(error.to_string()),
