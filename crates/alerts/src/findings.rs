@@ -84,13 +84,7 @@ pub(crate) fn find(condition: Condition, health: &Health, restarts: &Restarts) -
             Figures::Database(database) if !database.writable => Some(as_said(indicator)),
             _ => None,
         }),
-        Condition::LoopStopped => found(&|indicator| match &indicator.figures {
-            Figures::Loop(turning) => {
-                let overdue = Duration::from_millis(turning.overdue_by_ms?);
-                Some(Firing { since: Some(before(health.at, overdue)), ..as_said(indicator) })
-            }
-            _ => None,
-        }),
+        Condition::LoopStopped => Some(loops(health)),
         Condition::RecoverySuccessBelow(least) => found(&|indicator| success(indicator, least)),
         Condition::QuarantinedAbove(most) => {
             let queues = queues(health)?;
@@ -106,6 +100,25 @@ pub(crate) fn find(condition: Condition, health: &Health, restarts: &Restarts) -
             Some(firing.into_iter().collect::<Vec<_>>().into())
         }
     }
+}
+
+/// Loops that are overdue. Without a database they may only wait for it, and a restart would not help.
+fn loops(health: &Health) -> Findings {
+    let database_away =
+        |indicator: &Indicator| matches!(&indicator.figures, Figures::Database(it) if !it.writable);
+    let away = health.indicators.iter().any(database_away);
+    let mut found = Findings::default();
+    for indicator in &health.indicators {
+        let Figures::Loop(turning) = &indicator.figures else { continue };
+        let Some(overdue) = turning.overdue_by_ms.map(Duration::from_millis) else { continue };
+        if away {
+            found.unsure.insert(indicator.name.clone());
+        } else {
+            let since = Some(before(health.at, overdue));
+            found.firing.push(Firing { since, ..as_said(indicator) });
+        }
+    }
+    found
 }
 
 /// All queues together, where they could be read.

@@ -96,6 +96,15 @@ fn the_database_and_the_loops_say_themselves_what_is_wrong() {
     let stopped =
         found(Condition::LoopStopped, &health(vec![("recovery", Figures::Loop(turning(Some(2_000))))]));
     assert_eq!(stopped[0].since, Some(ago(2)));
+    let waits = Figures::Loop(turning(Some(2_000)));
+    let away = Figures::Database(Database::default());
+    let waiting = find(
+        Condition::LoopStopped,
+        &health(vec![("recovery", waits), ("database", away)]),
+        &Restarts::default(),
+    );
+    let unsure = BTreeSet::from(["recovery".to_owned()]);
+    assert_eq!(waiting, Some(Findings { firing: Vec::new(), unsure }), "it may wait for the database alone");
     assert_eq!(found(Condition::LoopStopped, &health(vec![("recovery", Figures::Loop(turning(None)))])), []);
 }
 
