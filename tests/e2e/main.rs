@@ -32,4 +32,5 @@ mod sockets;
 mod sql;
 mod storage;
 mod supervised;
+mod systemd;
 mod top;

@@ -16,6 +16,7 @@ mod logging;
 mod policy;
 mod server_process;
 mod system;
+mod systemd;
 mod top;
 mod wiring;
 

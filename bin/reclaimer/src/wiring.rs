@@ -9,6 +9,7 @@ use reclaimer_domain::ports::{
     AccountStore, Arrival, Clock, Committed, JobStore, RecoveryStore, StoreListener, TakenLease, TokenIssuer,
 };
 use reclaimer_domain::secret::Secret;
+use reclaimer_health::Beat;
 use reclaimer_messaging::Roster;
 use reclaimer_oauth::{OAuthIssuer, Timeouts};
 use reclaimer_persistence::{SqliteConfig, SqliteStore};
@@ -52,6 +53,7 @@ pub(crate) struct Graph {
     alerts: Alerts,
     policy: Arc<PolicyFile>,
     crew: Crew,
+    turning: Vec<Beat>,
     router: axum::Router,
     listeners: Listeners,
     limits: Limits,
@@ -114,8 +116,10 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
     let retention = Retention::new(settings.retention.config(), Arc::new(store.clone()), Arc::clone(&clock));
     let policy = Arc::new(PolicyFile::new(policy, recovery.clone(), Arc::clone(&clock)));
     let alerting_beat = alerting::beat();
-    let mut beats = vec![retention.beat(), fleet.beat(), alerting_beat.clone()];
-    beats.extend(recovery.beats());
+    let [engine_beat, lease_watch_beat] = recovery.beats();
+    let turning = vec![retention.beat(), fleet.beat(), alerting_beat.clone(), engine_beat];
+    let mut beats = turning.clone();
+    beats.push(lease_watch_beat);
     let observer = Arc::new(Observer::new(health::Deps {
         store: store.clone(),
         fleet: Arc::clone(&fleet),
@@ -163,7 +167,20 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
         grace: settings.server.shutdown_grace,
         ..Limits::default()
     };
-    Ok(Graph { store, engine, retention, alerts, policy, crew, router, listeners, limits, clock, shutdown })
+    Ok(Graph {
+        store,
+        engine,
+        retention,
+        alerts,
+        policy,
+        crew,
+        turning,
+        router,
+        listeners,
+        limits,
+        clock,
+        shutdown,
+    })
 }
 
 impl Graph {
@@ -178,6 +195,11 @@ impl Graph {
                 "the server starts without its database: {error}"
             );
         }
+    }
+
+    /// What proves that the loops turn whatever becomes of the database: to wait for that is no reason to be restarted.
+    pub(crate) fn turning(&self) -> Vec<Beat> {
+        self.turning.clone()
     }
 
     /// The policy file, to be read anew.

@@ -27,6 +27,8 @@ pub(crate) struct Setup {
     pub(crate) own_mounts: bool,
     /// Where it listens, where that is not a free port alone.
     pub(crate) listen: Vec<String>,
+    /// Variables of its environment.
+    pub(crate) variables: Vec<(String, String)>,
     /// Whether the settings name an admin token, so that none is made.
     pub(crate) own_admin_token: bool,
 }
@@ -126,6 +128,7 @@ impl Server {
             .args(setup.listen_words())
             .current_dir(folder)
             .env_remove("RECLAIMER_TOKEN")
+            .envs(setup.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(std::fs::File::options().create(true).append(true).open(folder.join("out.log"))?)
             .stderr(std::fs::File::options().create(true).append(true).open(folder.join("err.log"))?)

@@ -17,6 +17,7 @@ use crate::fleet;
 use crate::logging;
 use crate::policy::{self, PolicyFile};
 use crate::system::{EndSignals, ReloadSignals, Seed, SystemClock};
+use crate::systemd;
 use crate::wiring::{self, Outside, database_file};
 
 #[derive(Debug, Default, clap::Args)]
@@ -71,7 +72,9 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     greet(&settings, &data, &addresses);
 
     let reloading = tokio::spawn(reload(graph.policy(), reloads));
+    let watchdog = tokio::spawn(systemd::watchdog(graph.turning(), addresses.clone()));
     let mut server = tokio::spawn(graph.run());
+    systemd::ready(&addresses);
     let reason = tokio::select! {
         signal = signals.next() => signal,
         ended = &mut server => {
@@ -80,6 +83,7 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         }
     };
     info!(area = "JOB-MANAGER", reason, "the server ends: no more requests, what runs is finished");
+    systemd::stopping();
     shutdown.cancel();
     let in_order = tokio::select! {
         served = &mut server => served.context("the server ended by a panic")?.in_order,
@@ -89,6 +93,7 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         }
     };
     reloading.abort();
+    watchdog.abort();
     drop(announced);
     if in_order {
         info!(area = "JOB-MANAGER", reason, "the server has ended in order");
