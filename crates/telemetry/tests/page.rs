@@ -15,7 +15,7 @@ scrape_configs:
 ```
 
 Counters begin at 0 when the server starts. Labels that come from outside are bounded: of queues and rules a hundred each are
-told apart, and further ones are `other`.
+told apart, and further ones are `other`. [`docs/ops/`](../ops/README.md) has alert rules and a dashboard that use these.
 
 | metric | kind | labels | means |
 |---|---|---|---|
