@@ -111,3 +111,58 @@ async fn a_crawler_that_is_away_is_degraded_and_never_down() -> Result<()> {
     assert!(link["figures"]["lastHeartbeatAt"].is_string(), "{link}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_worker_that_is_heard_but_takes_nothing_is_deaf_until_it_asks() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let socket = folder.path().join("own.sock");
+    let config = format!(
+        "[health]\ndeaf_after = '300ms'\nstandstill_after = '1h'\n[link]\nheartbeat_interval = '100ms'\n\
+         [[link.each]]\nname = 'own'\npath = {socket:?}\nmode = 'listen'\n"
+    );
+    let server = Server::start(folder.path(), &Setup::with(&config)).await?;
+    let mut peer = Peer::connect(&socket).await?;
+    peer.register("w", &[]).await?;
+    becomes(&server, "worker", "w", "ok").await?;
+
+    // It beats, as a crawler does whose work hangs.
+    server.create(json!({ "command": "X" })).await?;
+    let (deaf, whole, code) = until("the worker to be deaf", async || {
+        peer.say("heartbeat", "heartbeat", json!({})).await?;
+        let (code, health) = health(&server).await?;
+        let found = indicator(&health, "worker", "w").filter(|indicator| indicator["status"] == "degraded");
+        Ok(found.map(|indicator| (indicator, health["status"].clone(), code)))
+    })
+    .await?;
+    assert_eq!((code, &whole), (200, &json!("degraded")), "{deaf}");
+    assert!(deaf["what"].as_str().is_some_and(|what| what.contains("asked for nothing")), "{deaf}");
+    let heard = indicator(&health(&server).await?.1, "link", "own").context("no link")?;
+    assert_eq!(heard["status"], "ok", "{heard}");
+
+    let jobs = peer.open(1, 0).await?;
+    assert_eq!(jobs.len(), 1);
+    becomes(&server, "worker", "w", "ok").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_queue_in_which_nothing_moves_says_so_until_somebody_takes_from_it() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::with("[health]\nstandstill_after = '300ms'\n")).await?;
+    for _ in 0..2 {
+        server.create(json!({ "command": "X", "queue": "pages" })).await?;
+    }
+    let (still, whole, code) = becomes(&server, "queue", "pages", "degraded").await?;
+    assert_eq!((code, &whole), (200, &json!("degraded")), "{still}");
+    assert!(still["figures"]["oldestQueuedAt"].is_string() && still["since"].is_string(), "{still}");
+
+    // Held back by a person is not stuck.
+    server.admin(Method::POST, "/api/admin/queues/pages/pause", None).await?.expect(200);
+    becomes(&server, "queue", "pages", "ok").await?;
+    server.admin(Method::POST, "/api/admin/queues/pages/resume", None).await?.expect(200);
+    becomes(&server, "queue", "pages", "degraded").await?;
+
+    server.open("w", 2, 0).await?;
+    becomes(&server, "queue", "pages", "ok").await?;
+    Ok(())
+}
