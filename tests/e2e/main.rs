@@ -21,6 +21,7 @@ mod in_order;
 mod life;
 mod link;
 mod metrics;
+mod operating;
 mod ops;
 mod policy;
 mod policy_past;
