@@ -32,6 +32,8 @@ documents! {
     "testing-policies": "docs/testing-policies.md",
     "reference/states": "docs/reference/states.md",
     "reference/errors": "docs/reference/errors.md",
+    "reference/metrics": "docs/reference/metrics.md",
+    "ops": "docs/ops/README.md",
     "reference/configuration": "docs/reference/configuration.md",
     "migrations": "migrations/README.md",
     "crates/domain": "crates/domain/README.md",
@@ -48,6 +50,7 @@ documents! {
     "crates/breaker": "crates/breaker/README.md",
     "crates/supervisor": "crates/supervisor/README.md",
     "crates/server": "crates/server/README.md",
+    "crates/telemetry": "crates/telemetry/README.md",
     "crates/testkit": "crates/testkit/README.md",
 }
 
