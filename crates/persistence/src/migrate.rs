@@ -29,7 +29,7 @@ pub fn pending(path: &Path) -> Result<Vec<String>, StoreError> {
 /// # Errors
 /// When the file cannot be written, was made by a newer version, or a migration fails (which then changed nothing).
 pub fn run(path: &Path) -> Result<Vec<String>, StoreError> {
-    let mut conn = connection::writer(path, crate::Durability::Full, Mode::Create)?;
+    let mut conn = connection::writer(path, Mode::Create)?;
     run_on(&mut conn, path)
 }
 

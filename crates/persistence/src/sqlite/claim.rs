@@ -21,33 +21,36 @@ use super::{event_table, job_table};
 pub(super) fn claim(
     conn: &mut SqliteConnection,
     effects: &mut Effects,
-    claim: Claim,
+    claim: &Claim,
 ) -> QueryResult<Claimed> {
     let Claim { worker, queue, commands, only, tokens, lease_for, now } = claim;
-    let wanted = Wanted { queue: queue.as_ref(), commands: &commands, only: only.as_ref() };
-    let mut tokens = tokens.into_iter();
+    let (lease_for, now) = (*lease_for, *now);
+    let wanted = Wanted { queue: queue.as_ref(), commands, only: only.as_ref() };
+    let mut tokens = tokens.iter();
     let mut jobs = Vec::with_capacity(tokens.len());
     while tokens.len() > 0 {
-        let due = due(conn, &wanted, tokens.len(), now)?;
-        let mut broken = false;
+        let due = effects.claims.due(conn, &wanted, tokens.len(), now)?;
+        let mut again = false;
         for found in due {
             match found {
                 Ok(Loaded { mut job, guard }) => {
                     let Some(token) = tokens.next() else { break };
-                    if let Ok(entry) = job.claim(&worker, token, lease_for, now)
-                        && job_table::update(conn, effects, &guard, &job)?
-                    {
-                        event_table::append(conn, effects, &job, entry)?;
-                        effects.count(Flow { claims: 1, ..Flow::default() }, now);
-                        jobs.push(job);
+                    let Ok(entry) = job.claim(worker, token.clone(), lease_for, now) else { continue };
+                    if !job_table::update(conn, effects, &guard, &job)? {
+                        // A claim that wanted something else has taken it since it was found.
+                        again = true;
+                        continue;
                     }
+                    event_table::append(conn, effects, &job, entry)?;
+                    effects.count(Flow { claims: 1, ..Flow::default() }, now);
+                    jobs.push(job);
                 }
                 Err(mut unreadable) => {
-                    broken |= set_aside(conn, effects, &mut unreadable, Actor::System, now)?
+                    again |= set_aside(conn, effects, &mut unreadable, Actor::System, now)?
                 }
             }
         }
-        if !broken {
+        if !again {
             break;
         }
     }

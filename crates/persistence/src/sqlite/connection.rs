@@ -11,7 +11,6 @@ use reclaimer_domain::ports::StoreError;
 use rustix::fs::{Access, CWD, FileType, Mode as FileMode, access, mknodat};
 
 use super::statement::prepared;
-use crate::config::Durability;
 use crate::disk;
 use crate::error::{Trouble, connection_error, disk_full, store_error};
 
@@ -58,23 +57,14 @@ impl Identity {
 }
 
 /// The one connection that writes.
-pub(crate) fn writer(
-    path: &Path,
-    durability: Durability,
-    mode: Mode,
-) -> Result<SqliteConnection, StoreError> {
+pub(crate) fn writer(path: &Path, mode: Mode) -> Result<SqliteConnection, StoreError> {
     let mut conn = plain(path, mode)?;
-    let synchronous = match durability {
-        Durability::Full => "FULL",
-        Durability::Normal => "NORMAL",
-    };
-    // Checkpoints are run by the writer after it has answered, not by whichever commit fills the log.
-    let pragmas = format!(
-        "PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 0;
-         PRAGMA journal_size_limit = 67108864;"
-    );
+    // The engine flushes the log before it folds it into the database, but not at each commit: for full durability the
+    // writer does that, beside the next group. Checkpoints are run by the writer, not by whichever commit fills the log.
+    let pragmas = "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 0;
+        PRAGMA journal_size_limit = 67108864;";
     keep_a_log(&mut conn)
-        .and_then(|()| conn.batch_execute(&pragmas))
+        .and_then(|()| conn.batch_execute(pragmas))
         .map_err(|error| cannot_open(path, "set up the writer", error))?;
     Ok(conn)
 }

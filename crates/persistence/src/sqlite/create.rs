@@ -23,10 +23,11 @@ const KEY_KEPT: Duration = Duration::from_secs(86_400);
 pub(super) fn create(
     conn: &mut SqliteConnection,
     effects: &mut Effects,
-    order: Create,
+    order: &Create,
 ) -> QueryResult<Created> {
     let Create { jobs, idempotency, actor, now } = order;
-    if let Some(key) = &idempotency
+    let now = *now;
+    if let Some(key) = idempotency
         && let Some(answer) = answered_before(conn, key, now)?
     {
         return Ok(answer);
@@ -47,14 +48,15 @@ pub(super) fn create(
     }
     let mut answers: Vec<CreatedJob> = Vec::with_capacity(jobs.len());
     let mut newest = None;
-    for (id, mut new) in jobs {
+    for (id, new) in jobs {
+        let mut new = new.clone();
         if let Some(parent) = &mut new.spawned_from
             && let Some(place) = ordered[..answers.len()].iter().position(|id| id == parent)
         {
             // Where the parent's key was held, its holder stands in the parent's place.
             parent.clone_from(&answers[place].id);
         }
-        let job = Job::new(id, new, now);
+        let job = Job::new(id.clone(), new, now);
         let answer = insert_new(conn, effects, &job, actor.clone())?;
         if answer.created {
             effects.now_waits(&job);
@@ -62,7 +64,7 @@ pub(super) fn create(
         }
         answers.push(answer);
     }
-    if let Some(key) = &idempotency {
+    if let Some(key) = idempotency {
         remember(conn, key, &answers, now)?;
     }
     let single = match (answers.as_slice(), newest) {

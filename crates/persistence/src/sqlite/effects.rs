@@ -1,10 +1,12 @@
 //! What a committed group means to the world outside the database.
 
-use super::counts::Counts;
 use chrono::{DateTime, Utc};
 use reclaimer_domain::history::HistoryEntry;
 use reclaimer_domain::job::{Job, Lease, Status};
 use reclaimer_domain::ports::{Arrival, Change, Flow, Taken, TakenLease};
+
+use super::ahead::Ahead;
+use super::counts::Counts;
 
 /// Gathered while operations run, told after their commit, forgotten when they fail.
 #[derive(Debug, Default)]
@@ -14,6 +16,8 @@ pub(crate) struct Effects {
     pub(crate) changes: Vec<Change>,
     /// Which jobs are counted under another state or queue.
     pub(crate) counts: Counts,
+    /// What claims have found and not yet taken.
+    pub(crate) claims: Ahead,
     /// What went through, and when.
     pub(crate) flow: Vec<(DateTime<Utc>, Flow)>,
 }

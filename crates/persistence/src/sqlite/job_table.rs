@@ -58,7 +58,7 @@ pub(crate) fn find_by_lease(conn: &mut SqliteConnection, token: &LeaseToken) -> 
 /// The live job that holds a unique key.
 pub(crate) fn key_holder(conn: &mut SqliteConnection, key: &UniqueKey) -> QueryResult<Option<String>> {
     let row: Option<(String,)> = prepared!(
-        "SELECT id FROM job WHERE unique_key = ? AND status NOT IN ('finished', 'cancelled')",
+        "SELECT id FROM job INDEXED BY job_unique_key WHERE unique_key = ? AND status <> 'finished' AND status <> 'cancelled'",
         key.as_str()
     )
     .rows::<(diesel::sql_types::Text,)>()
@@ -187,7 +187,7 @@ pub(crate) fn overwrite(
         "UPDATE job SET queue = ?, command = ?, account_id = (SELECT id FROM account WHERE id = ?), \
          spawned_from = CASE WHEN ? THEN NULL ELSE spawned_from END, \
          unique_key = CASE WHEN ? OR EXISTS (SELECT 1 FROM job AS other WHERE other.unique_key = job.unique_key \
-         AND other.id <> job.id AND other.status NOT IN ('finished', 'cancelled')) THEN NULL ELSE unique_key END, \
+         AND other.id <> job.id AND other.status <> 'finished' AND other.status <> 'cancelled') THEN NULL ELSE unique_key END, \
          payload = ?, status = ?, priority = ?, progress = ?, resume_state = ?, attempt = ?, max_attempts = ?, \
          recoveries = ?, recover_after = NULL, run_at = ?, timeout_seconds = ?, worker_id = NULL, \
          lease_token = NULL, lease_expires_at = NULL, lease_excused = 0, lease_epoch = ?, lease_losses = ?, \

@@ -15,10 +15,14 @@ use reclaimer_domain::ports::{
 
 use super::effects::Effects;
 use super::statement::prepared;
+use super::writer::Kind;
 use super::{
     SqliteStore, bulk, claim, counts, create, event_table, job_table, late, leases, lists, manual, report,
 };
 use crate::disk;
+
+/// An operation on more jobs than this is one in bulk.
+pub(super) const FEW: usize = 20;
 
 impl SqliteStore {
     pub(super) async fn write<T, F>(&self, name: &'static str, work: F) -> Result<T, StoreError>
@@ -27,6 +31,15 @@ impl SqliteStore {
         F: FnOnce(&mut SqliteConnection, &mut Effects) -> QueryResult<T> + Send + 'static,
     {
         self.writer.run(name, work).await
+    }
+
+    /// An operation that can be carried out anew.
+    async fn write_often<T, F>(&self, name: &'static str, kind: Kind, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut SqliteConnection, &mut Effects) -> QueryResult<T> + Send + 'static,
+    {
+        self.writer.run_often(name, kind, work).await
     }
 
     pub(super) async fn read<T, F>(&self, name: &'static str, work: F) -> Result<T, StoreError>
@@ -38,7 +51,15 @@ impl SqliteStore {
             // The writer opens, makes and migrates. Where it cannot, what is there may still be readable.
             drop(self.writer.run("open the database", |_, _| Ok(())).await);
         }
-        self.readers.run(name, work).await
+        let read = self.readers.run(name, work).await;
+        // What others have written is told to nobody before the disk has confirmed it.
+        if !self.durable.confirmed().await {
+            return Err(StoreError::Unavailable {
+                reason: "the disk did not confirm what was read".to_owned(),
+                source: None,
+            });
+        }
+        read
     }
 
     /// Whether there is room for new jobs. They are refused while there is room for reports still: those are what frees
@@ -62,11 +83,18 @@ impl SqliteStore {
 impl JobStore for SqliteStore {
     async fn create(&self, order: Create) -> Result<Created, StoreError> {
         self.check_room()?;
-        self.write("create jobs", move |conn, effects| create::create(conn, effects, order)).await
+        if order.jobs.len() > FEW {
+            let jobs = order.jobs.len();
+            let create = move |conn: &mut _, effects: &mut _| create::create(conn, effects, &order);
+            return self.writer.run_bulk("create jobs", jobs, create).await;
+        }
+        let create = move |conn: &mut _, effects: &mut _| create::create(conn, effects, &order);
+        self.write_often("create jobs", Kind::Repeatable, create).await
     }
 
     async fn claim(&self, order: Claim) -> Result<Claimed, StoreError> {
-        self.write("claim jobs", move |conn, effects| claim::claim(conn, effects, order)).await
+        let claim = move |conn: &mut _, effects: &mut _| claim::claim(conn, effects, &order);
+        self.write_often("claim jobs", Kind::Claim, claim).await
     }
 
     async fn peek(
@@ -81,11 +109,13 @@ impl JobStore for SqliteStore {
     }
 
     async fn report(&self, order: ReportOrder) -> Result<ReportAnswer, StoreError> {
-        self.write("apply a report", move |conn, effects| report::report(conn, effects, order)).await
+        let report = move |conn: &mut _, effects: &mut _| report::report(conn, effects, &order);
+        self.write_often("apply a report", Kind::Repeatable, report).await
     }
 
     async fn renew(&self, order: Renew) -> Result<Renewed, StoreError> {
-        self.write("renew leases", move |conn, effects| leases::renew(conn, effects, order)).await
+        let renew = move |conn: &mut _, effects: &mut _| leases::renew(conn, effects, &order);
+        self.write_often("renew leases", Kind::Repeatable, renew).await
     }
 
     async fn release(&self, order: Release) -> Result<Released, StoreError> {
@@ -165,7 +195,11 @@ impl JobStore for SqliteStore {
         let (items, more) = if bulk.dry_run {
             self.read("look at jobs", move |conn| bulk::look_at_many(conn, &bulk)).await?
         } else {
-            self.write("administer jobs", move |conn, effects| bulk::administer_many(conn, effects, &bulk))
+            let jobs = usize::try_from(bulk.limit).unwrap_or(usize::MAX);
+            self.writer
+                .run_bulk("administer jobs", jobs, move |conn, effects| {
+                    bulk::administer_many(conn, effects, &bulk)
+                })
                 .await?
         };
         Ok(BulkAnswer { eligible, ineligible, items, more })

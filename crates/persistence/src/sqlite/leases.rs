@@ -20,22 +20,23 @@ const MOST_HELD: u32 = 10_000;
 pub(super) fn renew(
     conn: &mut SqliteConnection,
     effects: &mut Effects,
-    order: Renew,
+    order: &Renew,
 ) -> QueryResult<Renewed> {
     let Renew { leases, named, lease_for, now } = order;
+    let (named, lease_for, now) = (*named, *lease_for, *now);
     let mut answer = Renewed::default();
     for token in leases {
-        let Some(Ok(Loaded { mut job, guard })) = job_table::find_by_lease(conn, &token)? else {
-            match cancelled(conn, &token)? {
-                Some(job) => answer.cancelled.push((job, token)),
-                None => answer.lost.push(token),
+        let Some(Ok(Loaded { mut job, guard })) = job_table::find_by_lease(conn, token)? else {
+            match cancelled(conn, token)? {
+                Some(job) => answer.cancelled.push((job, token.clone())),
+                None => answer.lost.push(token.clone()),
             }
             continue;
         };
         job.renew(lease_for, named, now);
         match (job_table::update(conn, effects, &guard, &job)?, job.lease) {
             (true, Some(lease)) => answer.renewed.push((job.id, lease)),
-            (true, None) | (false, _) => answer.lost.push(token),
+            (true, None) | (false, _) => answer.lost.push(token.clone()),
         }
     }
     Ok(answer)
@@ -44,7 +45,7 @@ pub(super) fn renew(
 /// The jobs that a worker holds.
 pub(super) fn held_by(conn: &mut SqliteConnection, worker: &WorkerId) -> QueryResult<Vec<(JobId, Lease)>> {
     let rows: Vec<(String,)> = prepared!(
-        "SELECT id FROM job WHERE status = 'running' AND worker_id = ? ORDER BY id LIMIT +?",
+        "SELECT id FROM job INDEXED BY job_running WHERE status = 'running' AND worker_id = ? ORDER BY id LIMIT +?",
         worker.as_str(),
         MOST_HELD
     )

@@ -13,6 +13,7 @@ use reclaimer_domain::ports::{JobFilter, JobRead, Page, QueueState};
 use super::counts::{self, Place};
 use super::due;
 use super::job_table::{Found, Loaded, load};
+use super::rare::rare;
 use super::row::{Row, RowSql, job_columns};
 use super::statement::{Bind, Dynamic, prepared};
 
@@ -135,8 +136,11 @@ pub(super) fn pending_starts(
     limit: u32,
 ) -> QueryResult<Vec<(JobId, QueueName)>> {
     let rows: Vec<(String, String)> = prepared!(
-        "SELECT id, queue FROM job WHERE status = 'queued' AND instr(progress, '\"pendingStart\":true') > 0 \
-         ORDER BY id LIMIT +?",
+        concat!(
+            "SELECT id, queue FROM job INDEXED BY job_rare WHERE ",
+            rare!(),
+            " AND status = 'queued' AND instr(progress, '\"pendingStart\":true') > 0 ORDER BY id LIMIT +?"
+        ),
         limit
     )
     .rows::<(Text, Text)>()

@@ -1,6 +1,7 @@
 //! One SQLite file as a store.
 
 mod accounts;
+mod ahead;
 mod alerts;
 mod areas;
 mod bulk;
@@ -17,6 +18,7 @@ mod late;
 mod leases;
 mod lists;
 mod manual;
+mod rare;
 mod readers;
 mod recovery;
 mod report;
@@ -38,7 +40,7 @@ use tracing::error;
 use crate::config::SqliteConfig;
 use effects::FlowMeter;
 use readers::Readers;
-use writer::Writer;
+use writer::{Durable, Writer};
 
 pub(crate) use create::insert_new;
 pub(crate) use effects::{Effects, arrival};
@@ -48,6 +50,7 @@ pub(crate) use effects::{Effects, arrival};
 pub struct SqliteStore {
     writer: Writer,
     readers: Arc<Readers>,
+    durable: Arc<Durable>,
     listener: Arc<dyn StoreListener>,
     flow: Arc<Mutex<FlowMeter>>,
     config: Arc<SqliteConfig>,
@@ -63,7 +66,7 @@ impl SqliteStore {
     pub fn open(config: SqliteConfig, listener: Arc<dyn StoreListener>) -> Result<Self, StoreError> {
         let readers = Arc::new(Readers::new(config.path.clone(), config.readers));
         let flow = Arc::new(Mutex::new(FlowMeter::default()));
-        let (writer, thread) =
+        let (writer, durable, thread) =
             Writer::start(&config, Arc::clone(&readers), Arc::clone(&listener), Arc::clone(&flow)).map_err(
                 |error| StoreError::Unavailable {
                     reason: "the writer's thread cannot be started".to_owned(),
@@ -71,7 +74,7 @@ impl SqliteStore {
                 },
             )?;
         let thread = Arc::new(Mutex::new(Some(thread)));
-        Ok(Self { writer, readers, listener, flow, config: Arc::new(config), thread })
+        Ok(Self { writer, readers, durable, listener, flow, config: Arc::new(config), thread })
     }
 
     /// The file.

@@ -19,6 +19,7 @@ use reclaimer_domain::time::after;
 
 use super::effects::Effects;
 use super::job_table::{Found, Loaded, load};
+use super::rare::rare;
 use super::row::{Row, RowSql, job_columns};
 use super::stamp::read_stamp;
 use super::statement::prepared;
@@ -49,10 +50,12 @@ impl RecoveryStore for SqliteStore {
         decisions: Vec<Planned>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Outcome>, StoreError> {
-        self.write("apply recovery decisions", move |conn, effects| {
-            decisions.iter().map(|planned| apply(conn, effects, &run, planned, now)).collect()
-        })
-        .await
+        let jobs = decisions.len();
+        self.writer
+            .run_bulk("apply recovery decisions", jobs, move |conn, effects| {
+                decisions.iter().map(|planned| apply(conn, effects, &run, planned, now)).collect()
+            })
+            .await
     }
 
     async fn set_aside(
@@ -129,7 +132,8 @@ impl RecoveryStore for SqliteStore {
                 .read("look at a recovery run", move |conn| undo::undo(conn, &mut Effects::default(), &order))
                 .await;
         }
-        self.write("undo a recovery run", move |conn, effects| undo::undo(conn, effects, &order)).await
+        let undo = move |conn: &mut _, effects: &mut _| undo::undo(conn, effects, &order);
+        self.writer.run_bulk("undo a recovery run", usize::MAX, undo).await
     }
 }
 
@@ -300,31 +304,20 @@ fn case(conn: &mut SqliteConnection, id: &JobId, now: DateTime<Utc>) -> QueryRes
 /// Rows that no other search finds, or not in time: their status is none, or their stamps are written so that they do
 /// not compare as text.
 fn strange(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Found>> {
-    let mut rows: Vec<Row> = prepared!(
+    let rows: Vec<Row> = prepared!(
         concat!(
             "SELECT ",
             job_columns!(),
-            " FROM job INDEXED BY job_strange WHERE status <> 'queued' AND status <> 'running' \
-             AND status <> 'finished' AND status <> 'failed' AND status <> 'cancelled' AND status <> 'paused' \
-             AND status <> 'quarantined' ORDER BY id LIMIT +?"
+            " FROM job INDEXED BY job_rare WHERE ",
+            rare!(),
+            " AND status <> 'paused' AND status <> 'quarantined' \
+             AND (status <> 'failed' OR substr(recover_after, 11, 1) <> ' ') \
+             AND (status <> 'queued' OR substr(run_at, 11, 1) <> ' ') ORDER BY id LIMIT +?"
         ),
         search.limit
     )
     .rows::<RowSql>()
     .all(conn)?;
-    let odd: Vec<Row> = prepared!(
-        concat!(
-            "SELECT ",
-            job_columns!(),
-            " FROM job INDEXED BY job_odd_stamp WHERE (status = 'queued' AND substr(run_at, 11, 1) <> ' ') \
-             OR (status = 'running' AND (substr(lease_expires_at, 11, 1) <> ' ' OR substr(recover_after, 11, 1) <> ' ')) \
-             OR (status = 'failed' AND substr(recover_after, 11, 1) <> ' ') ORDER BY id LIMIT +?"
-        ),
-        search.limit
-    )
-    .rows::<RowSql>()
-    .all(conn)?;
-    rows.extend(odd);
     Ok(rows.into_iter().map(load).collect())
 }
 
@@ -333,7 +326,9 @@ fn failed(conn: &mut SqliteConnection, search: &Search) -> QueryResult<Vec<Found
         concat!(
             "SELECT ",
             job_columns!(),
-            " FROM job INDEXED BY job_failed WHERE status = 'failed' AND id > ? \
+            " FROM job INDEXED BY job_rare WHERE ",
+            rare!(),
+            " AND status = 'failed' AND id > ? \
              AND (recover_after IS NULL OR recover_after <= ?) ORDER BY id LIMIT +?"
         ),
         after_id(search, Status::Failed),

@@ -12,11 +12,12 @@ use super::{areas, event_table, job_table, late};
 pub(super) fn report(
     conn: &mut SqliteConnection,
     effects: &mut Effects,
-    order: ReportOrder,
+    order: &ReportOrder,
 ) -> QueryResult<ReportAnswer> {
     let ReportOrder { report, spawn, lease_for, now } = order;
+    let (lease_for, now) = (*lease_for, *now);
     let Loaded { mut job, guard } = match job_table::find(conn, report.job.as_str())? {
-        None => return Ok(ReportAnswer::Refused(Refused::NoSuchJob(report.job))),
+        None => return Ok(ReportAnswer::Refused(Refused::NoSuchJob(report.job.clone()))),
         Some(Err(unreadable)) => {
             return Ok(ReportAnswer::Refused(Refused::Broken {
                 id: unreadable.id.clone(),
@@ -25,7 +26,7 @@ pub(super) fn report(
         }
         Some(Ok(loaded)) => loaded,
     };
-    let entries = match job.report(&report, lease_for, now) {
+    let entries = match job.report(report, lease_for, now) {
         Err(illegal) => return Ok(ReportAnswer::Refused(illegal.into())),
         Ok(Verdict::Duplicate) => return Ok(ReportAnswer::Duplicate { status: job.status }),
         Ok(Verdict::Overtaken) if job_table::update(conn, effects, &guard, &job)? => {
@@ -35,7 +36,7 @@ pub(super) fn report(
         // The guard can only fail where another process took the job between the read and the write.
         Ok(Verdict::Stale | Verdict::Overtaken | Verdict::Applied(_)) => {
             let (history, kept) = (event_table::latest(conn, &job.id)?, late::count(conn, &job.id)?);
-            if let Some(stale) = job.stale_report(&report, &history, kept, now) {
+            if let Some(stale) = job.stale_report(report, &history, kept, now) {
                 event_table::append(conn, effects, &job, stale.entry)?;
                 if let Some(result) = &stale.late {
                     late::keep(conn, &job.id, result)?;
@@ -48,7 +49,7 @@ pub(super) fn report(
         event_table::append(conn, effects, &job, entry)?;
     }
     areas::record(conn, &report.areas, now)?;
-    let spawned = areas::spawn(conn, effects, &job, &report.areas, &spawn, now)?;
+    let spawned = areas::spawn(conn, effects, &job, &report.areas, spawn, now)?;
     Ok(ReportAnswer::Applied {
         status: job.status,
         expires_at: job.lease.map(|lease| lease.expires_at),

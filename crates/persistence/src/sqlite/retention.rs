@@ -12,7 +12,10 @@ use super::{SqliteStore, event_table};
 #[async_trait]
 impl RetentionStore for SqliteStore {
     async fn prune(&self, order: Prune) -> Result<Pruned, StoreError> {
-        self.write("remove what was kept for long enough", move |conn, _| prune(conn, &order)).await
+        let jobs = usize::try_from(order.limit).unwrap_or(usize::MAX);
+        self.writer
+            .run_bulk("remove what was kept for long enough", jobs, move |conn, _| prune(conn, &order))
+            .await
     }
 }
 
@@ -20,7 +23,8 @@ fn prune(conn: &mut SqliteConnection, order: &Prune) -> QueryResult<Pruned> {
     let mut pruned = Pruned::default();
     if let Some(until) = order.finished {
         let ids = prepared!(
-            "SELECT id FROM job WHERE status = 'finished' AND coalesce(finished_at, updated_at) <= ? \
+            "SELECT id FROM job INDEXED BY job_over WHERE (status = 'finished' OR status = 'cancelled') \
+             AND status = 'finished' AND coalesce(finished_at, updated_at) <= ? \
              ORDER BY coalesce(finished_at, updated_at) LIMIT +?",
             until,
             order.limit
@@ -31,7 +35,8 @@ fn prune(conn: &mut SqliteConnection, order: &Prune) -> QueryResult<Pruned> {
     }
     if let Some(until) = order.cancelled {
         let ids = prepared!(
-            "SELECT id FROM job WHERE status = 'cancelled' AND coalesce(finished_at, updated_at) <= ? \
+            "SELECT id FROM job INDEXED BY job_over WHERE (status = 'finished' OR status = 'cancelled') \
+             AND status = 'cancelled' AND coalesce(finished_at, updated_at) <= ? \
              ORDER BY coalesce(finished_at, updated_at) LIMIT +?",
             until,
             order.limit

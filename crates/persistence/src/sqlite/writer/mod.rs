@@ -1,10 +1,11 @@
 //! The writer: one thread that owns the one connection that writes, and commits in groups.
 //!
 //! Operations wait in a queue. The thread takes all that wait (up to `MOST_IN_GROUP`), runs them in one transaction,
-//! each in a savepoint of its own, commits, and only then answers each caller. While a commit runs the next group
-//! gathers, so groups grow with the load and an idle queue waits for nobody. An operation that fails is rolled back to
-//! its savepoint and fails alone; a commit that fails, fails for all.
+//! commits, and hands them to a second thread, which flushes the log and only then answers each caller. Meanwhile the next
+//! group runs, so groups grow with the load and an idle queue waits for nobody. An operation that fails, fails
+//! alone; a commit or a flush that fails, fails for all of its group.
 
+mod flush;
 mod group;
 mod operation;
 mod thread;
@@ -19,34 +20,79 @@ use tokio::sync::{mpsc, oneshot};
 use super::effects::{Effects, FlowMeter};
 use super::readers::Readers;
 use crate::config::SqliteConfig;
-use operation::{Operation, Waiting};
-use thread::Thread;
+use flush::{Flush, Flusher, MOST_UNFLUSHED};
+use operation::{Once, Operation, Repeatable, Waiting};
+use thread::{Inbox, Thread};
+
+pub(crate) use flush::Durable;
+pub(crate) use operation::Kind;
 
 enum Message {
     Run(Box<dyn Operation>),
+    /// Something waits in the other queue.
+    Bulk,
     Close(oneshot::Sender<()>),
 }
+
+/// An operation on many jobs.
+struct Bulk {
+    operation: Box<dyn Operation>,
+    jobs: usize,
+}
+
+/// So many operations on many jobs may wait: each holds them all in memory.
+const MOST_BULK: usize = 64;
 
 /// The sending side: cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
     queue: mpsc::Sender<Message>,
+    /// Operations on many jobs wait in a queue of their own, so that nobody waits behind more than a group's share of them.
+    bulk: mpsc::Sender<Bulk>,
+}
+
+fn refusal<T>(refused: &mpsc::error::TrySendError<T>) -> StoreError {
+    match refused {
+        mpsc::error::TrySendError::Full(_) => {
+            StoreError::Busy { reason: "too many operations wait to be written".to_owned() }
+        }
+        mpsc::error::TrySendError::Closed(_) => StoreError::Closing,
+    }
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the threads; answers the one that ends last.
     pub(crate) fn start(
         config: &SqliteConfig,
         readers: Arc<Readers>,
         listener: Arc<dyn StoreListener>,
         flow: Arc<Mutex<FlowMeter>>,
-    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+    ) -> std::io::Result<(Self, Arc<Durable>, JoinHandle<()>)> {
+        Self::start_with(config, readers, listener, flow, Arc::new(std::fs::File::sync_data))
+    }
+
+    fn start_with(
+        config: &SqliteConfig,
+        readers: Arc<Readers>,
+        listener: Arc<dyn StoreListener>,
+        flow: Arc<Mutex<FlowMeter>>,
+        flush: Arc<Flush>,
+    ) -> std::io::Result<(Self, Arc<Durable>, JoinHandle<()>)> {
         let (queue, inbox) = mpsc::channel(config.queue.max(1));
-        let thread = Thread::new(config, readers, listener, flow);
+        let (bulk, bulk_inbox) = mpsc::channel(MOST_BULK);
+        let inbox = Inbox { queue: inbox, bulk: bulk_inbox };
+        let (done, carried_out) = std::sync::mpsc::sync_channel(MOST_UNFLUSHED);
+        let (durable, settled) = Durable::new();
+        let flusher =
+            Flusher { durable: Arc::clone(&durable), settled, listener, flow, flush: Arc::clone(&flush) };
+        let flusher = std::thread::Builder::new()
+            .name("reclaimer-flush".to_owned())
+            .spawn(move || flusher.work(&carried_out))?;
+        let thread = Thread::new(config, readers, Arc::clone(&durable), flush, done);
         let handle = std::thread::Builder::new()
             .name("reclaimer-writer".to_owned())
-            .spawn(move || thread.work(inbox))?;
-        Ok((Self { queue }, handle))
+            .spawn(move || thread.work(inbox, flusher))?;
+        Ok((Self { queue, bulk }, durable, handle))
     }
 
     /// Runs an operation in the next group and waits until it is durable.
@@ -59,13 +105,65 @@ impl Writer {
         F: FnOnce(&mut SqliteConnection, &mut Effects) -> QueryResult<T> + Send + 'static,
     {
         let (sender, answer) = oneshot::channel();
-        let operation = Box::new(Waiting { name, work: operation, sender });
-        self.queue.try_send(Message::Run(operation)).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => {
-                StoreError::Busy { reason: "too many operations wait to be written".to_owned() }
-            }
-            mpsc::error::TrySendError::Closed(_) => StoreError::Closing,
-        })?;
+        let operation = Waiting::new(name, Kind::Once, Once(Some(operation)), sender);
+        self.ask(name, operation, answer).await
+    }
+
+    /// Runs an operation that can be carried out anew, which costs less.
+    ///
+    /// # Cancel safety
+    /// As of [`Writer::run`].
+    pub(crate) async fn run_often<T, F>(
+        &self,
+        name: &'static str,
+        kind: Kind,
+        operation: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut SqliteConnection, &mut Effects) -> QueryResult<T> + Send + 'static,
+    {
+        let (sender, answer) = oneshot::channel();
+        self.ask(name, Waiting::new(name, kind, Repeatable(operation), sender), answer).await
+    }
+
+    /// Runs an operation on many jobs in one of the next groups and waits until it is durable.
+    ///
+    /// # Cancel safety
+    /// As of [`Writer::run`].
+    pub(crate) async fn run_bulk<T, F>(
+        &self,
+        name: &'static str,
+        jobs: usize,
+        operation: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection, &mut Effects) -> QueryResult<T> + Send + 'static,
+    {
+        let (sender, answer) = oneshot::channel();
+        let operation = Waiting::new(name, Kind::Once, Once(Some(operation)), sender);
+        self.bulk.try_send(Bulk { operation, jobs }).map_err(|refused| refusal(&refused))?;
+        // Where the queue is full the writer is awake already.
+        drop(self.queue.try_send(Message::Bulk));
+        self.told(name, answer).await
+    }
+
+    async fn ask<T>(
+        &self,
+        name: &'static str,
+        operation: Box<dyn Operation>,
+        answer: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.queue.try_send(Message::Run(operation)).map_err(|refused| refusal(&refused))?;
+        self.told(name, answer).await
+    }
+
+    async fn told<T>(
+        &self,
+        name: &'static str,
+        answer: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         match answer.await {
             Ok(told) => told,
             Err(_) if self.queue.is_closed() => Err(StoreError::Closing),
@@ -79,12 +177,15 @@ impl Writer {
         F: FnOnce(&mut SqliteConnection, &mut Effects) -> QueryResult<()> + Send + 'static,
     {
         let (sender, _) = oneshot::channel();
-        drop(self.queue.try_send(Message::Run(Box::new(Waiting { name, work: operation, sender }))));
+        let operation = Waiting::new(name, Kind::Once, Once(Some(operation)), sender);
+        drop(self.queue.try_send(Message::Run(operation)));
     }
 
     /// How many operations wait for the next group.
     pub(crate) fn waiting(&self) -> usize {
-        self.queue.max_capacity() - self.queue.capacity()
+        let waiting = |most: usize, room: usize| most - room;
+        waiting(self.queue.max_capacity(), self.queue.capacity())
+            + waiting(self.bulk.max_capacity(), self.bulk.capacity())
     }
 
     /// Carries out everything that waits, closes the connection, and ends the thread.

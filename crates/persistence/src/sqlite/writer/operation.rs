@@ -8,22 +8,29 @@ use tokio::sync::oneshot;
 use crate::error::{Trouble, store_error};
 use crate::sqlite::effects::Effects;
 
-/// An operation that waits: it either runs inside a group's transaction, or is refused without having run.
+/// How an operation may be carried out. A group carries them out in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Any number of times, as long as all but the last are rolled back.
+    Repeatable,
+    /// So as well. Claims come one after another, so that they share a look at what is due.
+    Claim,
+    /// Once.
+    Once,
+}
+
+/// An operation that waits: it runs inside a group's transaction, and is told what became of that.
 pub(super) trait Operation: Send {
-    fn run(self: Box<Self>, conn: &mut SqliteConnection, effects: &mut Effects) -> Ran;
+    fn kind(&self) -> Kind;
+    fn run(&mut self, conn: &mut SqliteConnection, effects: &mut Effects) -> Fate;
+    /// Tells the caller how it went, given what became of the group.
+    fn settle(self: Box<Self>, ended: Result<(), &Ended>);
+    /// Tells the caller that it was not carried out.
     fn refuse(self: Box<Self>, error: StoreError);
 }
 
-/// Tells the caller how it went, given what became of the commit.
-pub(super) type Settle = Box<dyn FnOnce(Result<(), &Ended>) + Send>;
-
-/// An operation that has run.
-pub(super) struct Ran {
-    pub(super) fate: Fate,
-    pub(super) settle: Settle,
-}
-
 /// What became of an operation inside its group.
+#[derive(Debug)]
 pub(super) enum Fate {
     /// It is part of the group.
     Done,
@@ -56,6 +63,11 @@ impl Ended {
         }
     }
 
+    /// What it means that the disk did not confirm a commit.
+    pub(super) fn of_flush(error: &std::io::Error) -> Self {
+        Self::Unknown(format!("the disk did not confirm the commit: {error}"))
+    }
+
     /// The error for one of the group's callers.
     pub(super) fn error(&self) -> StoreError {
         match self {
@@ -79,36 +91,93 @@ pub(super) fn copy(error: &StoreError) -> StoreError {
     }
 }
 
-/// An operation and its caller.
-pub(super) struct Waiting<T, F> {
-    pub(super) name: &'static str,
-    pub(super) work: F,
-    pub(super) sender: oneshot::Sender<Result<T, StoreError>>,
+/// What an operation does.
+pub(super) trait Work<T>: Send {
+    /// Does it, unless it may be done but once and was.
+    fn go(&mut self, conn: &mut SqliteConnection, effects: &mut Effects) -> Option<QueryResult<T>>;
 }
 
-impl<T, F> Operation for Waiting<T, F>
+/// Work that may be done any number of times.
+pub(super) struct Repeatable<F>(pub(super) F);
+
+impl<T, F> Work<T> for Repeatable<F>
 where
-    T: Send + 'static,
-    F: FnOnce(&mut SqliteConnection, &mut Effects) -> QueryResult<T> + Send + 'static,
+    F: FnMut(&mut SqliteConnection, &mut Effects) -> QueryResult<T> + Send,
 {
-    fn run(self: Box<Self>, conn: &mut SqliteConnection, effects: &mut Effects) -> Ran {
-        let Self { name, work, sender } = *self;
-        let (fate, outcome) = match work(conn, effects) {
-            Ok(value) => (Fate::Done, Ok(value)),
-            Err(error) if Trouble::of(&error) == Trouble::Other => {
-                (Fate::Failed, Err(store_error(name, error)))
+    fn go(&mut self, conn: &mut SqliteConnection, effects: &mut Effects) -> Option<QueryResult<T>> {
+        Some((self.0)(conn, effects))
+    }
+}
+
+/// Work that is done once.
+pub(super) struct Once<F>(pub(super) Option<F>);
+
+impl<T, F> Work<T> for Once<F>
+where
+    F: FnOnce(&mut SqliteConnection, &mut Effects) -> QueryResult<T> + Send,
+{
+    fn go(&mut self, conn: &mut SqliteConnection, effects: &mut Effects) -> Option<QueryResult<T>> {
+        self.0.take().map(|work| work(conn, effects))
+    }
+}
+
+/// An operation and its caller.
+pub(super) struct Waiting<T, W> {
+    name: &'static str,
+    kind: Kind,
+    work: W,
+    /// What came of it when it last ran; nothing when it panicked.
+    outcome: Option<Result<T, StoreError>>,
+    sender: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, W> Waiting<T, W> {
+    pub(super) fn new(
+        name: &'static str,
+        kind: Kind,
+        work: W,
+        sender: oneshot::Sender<Result<T, StoreError>>,
+    ) -> Box<Self> {
+        Box::new(Self { name, kind, work, outcome: None, sender })
+    }
+}
+
+impl<T: Send, W: Work<T>> Operation for Waiting<T, W> {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn run(&mut self, conn: &mut SqliteConnection, effects: &mut Effects) -> Fate {
+        self.outcome = None;
+        match self.work.go(conn, effects) {
+            None => Fate::Failed,
+            Some(Ok(value)) => {
+                self.outcome = Some(Ok(value));
+                Fate::Done
             }
-            Err(error) => {
+            Some(Err(error)) if Trouble::of(&error) == Trouble::Other => {
+                self.outcome = Some(Err(store_error(self.name, error)));
+                Fate::Failed
+            }
+            Some(Err(error)) => {
                 let spoilt = Trouble::of(&error).spoils_connection();
-                let error = store_error(name, error);
-                (Fate::Broke(Ended::NotCommitted { error: copy(&error), spoilt }), Err(error))
+                let error = store_error(self.name, error);
+                let ended = Ended::NotCommitted { error: copy(&error), spoilt };
+                self.outcome = Some(Err(error));
+                Fate::Broke(ended)
             }
-        };
-        let settle: Settle = Box::new(move |ended| {
-            // A caller that went away needs no answer.
-            drop(sender.send(ended.map_err(Ended::error).and(outcome)));
-        });
-        Ran { fate, settle }
+        }
+    }
+
+    fn settle(self: Box<Self>, ended: Result<(), &Ended>) {
+        let Self { outcome, sender, .. } = *self;
+        // Without an outcome it panicked, of which the caller learns by the sender's end. One that went away needs no
+        // answer.
+        match (ended, outcome) {
+            (Err(ended), _) => drop(sender.send(Err(ended.error()))),
+            (Ok(()), Some(outcome)) => drop(sender.send(outcome)),
+            (Ok(()), None) => {}
+        }
     }
 
     fn refuse(self: Box<Self>, error: StoreError) {
