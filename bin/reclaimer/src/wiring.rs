@@ -16,6 +16,7 @@ use reclaimer_persistence::{SqliteConfig, SqliteStore};
 use reclaimer_provisioning::{Arrivals, Provisioning};
 use reclaimer_recovery::Engine;
 use reclaimer_retention::Retention;
+use reclaimer_server::session::Sessions;
 use reclaimer_server::{Auth, Limits, Listeners, Served, router, serve};
 use reclaimer_telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -140,6 +141,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
         },
     )?;
     let counted = Arc::new(Counted { metrics, observer: Arc::clone(&observer) });
+    let sessions = Arc::new(Sessions::new(auth.admin.clone(), seed.generator("sessions")));
     let router = router(
         reclaimer_server::Config {
             auth,
@@ -157,6 +159,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
             health: observer,
             metrics: counted,
             alerts: alerting,
+            sessions,
             clock: Arc::clone(&clock),
             shutdown: shutdown.clone(),
         },

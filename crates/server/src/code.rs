@@ -22,6 +22,7 @@ codes! {
     TOO_MANY = "too_many", "400", "more items than one request takes; split it";
     UNAUTHORIZED = "unauthorized", "401", "no valid token, or a socket peer who may not call";
     FORBIDDEN = "forbidden", "403", "a worker's token where an admin's is needed";
+    CSRF = "csrf", "403", "the request comes with a session of the dashboard, and without its CSRF token";
     NOT_FOUND = "not_found", "404", "there is nothing at this path";
     UNKNOWN_ACCOUNT = "unknown_account", "404, in an order 422", "there is no such account; set it first";
     UNKNOWN_WORKER = "unknown_worker", "404", "no worker of this name is connected by a link or supervised";

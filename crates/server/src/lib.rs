@@ -14,6 +14,7 @@ mod problem;
 mod request_id;
 mod routes;
 mod serve;
+pub mod session;
 mod shapes;
 mod state;
 

@@ -14,6 +14,7 @@ use crate::auth::Auth;
 use crate::fleet::Fleet;
 use crate::metrics::MetricsSource;
 use crate::policy::PolicySource;
+use crate::session::Sessions;
 
 /// Settings of the API.
 #[derive(Debug, Clone)]
@@ -56,6 +57,8 @@ pub struct Deps {
     pub alerts: Arc<dyn Alerting>,
     /// What was counted.
     pub metrics: Arc<dyn MetricsSource>,
+    /// Who is logged in to the dashboard.
+    pub sessions: Arc<Sessions>,
     /// Tells the time that is stored.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the server ends: whoever waits for jobs is then answered at once.
@@ -75,6 +78,7 @@ pub(crate) struct App {
     pub(crate) health: Arc<dyn HealthSource>,
     pub(crate) alerts: Arc<dyn Alerting>,
     pub(crate) metrics: Arc<dyn MetricsSource>,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shutdown: CancellationToken,
     probe: Arc<Mutex<()>>,
@@ -93,6 +97,7 @@ impl App {
             health,
             metrics,
             alerts,
+            sessions,
             clock,
             shutdown,
         } = deps;
@@ -109,6 +114,7 @@ impl App {
             health,
             alerts,
             metrics,
+            sessions,
             clock,
             shutdown,
             probe,

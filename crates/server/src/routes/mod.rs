@@ -59,7 +59,7 @@ use crate::{auth, host, request_id};
     tags(
         (name = "worker", description = "For workers: a worker token, an admin token, or a Unix-socket peer of an allowed user."),
         (name = "producer", description = "For producers: the same."),
-        (name = "admin", description = "For admins: an admin token."),
+        (name = "admin", description = "For admins: an admin token, or a session of the dashboard: its cookie, and its token in the header `x-csrf-token` for whatever is no GET."),
         (name = "health", description = "For whoever watches over the server.")
     ),
     security(("token" = []))
