@@ -68,6 +68,13 @@ async fn workers_die_and_nothing_is_lost_or_recorded_twice() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_server_under_load_keeps_within_its_memory() -> Result<()> {
+    let measured = measured(&["soak", "--for", "2s", "--rows", "2000"]).await?;
+    assert_eq!((how_many(&measured, "curve"), &measured["broken"]), (200, &Value::Null), "{measured}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_pure_parts_are_measured() -> Result<()> {
     assert_eq!(how_many(&measured(&["codec", "--each", "5ms"]).await?, "rates"), 7);
     assert_eq!(how_many(&measured(&["policy", "--each", "5ms"]).await?, "rates"), 5);

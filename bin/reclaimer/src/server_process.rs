@@ -45,6 +45,11 @@ impl ServerProcess {
         Ok(Self { child, address, base, admin_token, worker_token: data.join("worker.token") })
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> Result<u32> {
+        self.child.id().context("the server has ended by itself")
+    }
+
     /// Ends it as a crash does.
     pub(crate) async fn kill(mut self) -> Result<()> {
         Ok(self.child.kill().await?)
@@ -52,9 +57,7 @@ impl ServerProcess {
 
     /// Ends it in order.
     pub(crate) async fn stop(mut self) -> Result<()> {
-        if let Some(id) = self.child.id() {
-            kill(Pid::from_raw(i32::try_from(id)?), Signal::SIGTERM)?;
-        }
+        kill(Pid::from_raw(i32::try_from(self.pid()?)?), Signal::SIGTERM)?;
         self.child.wait().await?;
         Ok(())
     }

@@ -19,15 +19,33 @@ const PART: u64 = 50_000;
 /// # Errors
 /// When the file cannot be opened, or its tables are not as expected.
 pub fn fill_finished(path: &Path, jobs: u64) -> Result<(), BareError> {
+    fill(path, jobs, "finished", |from, to| {
+        format!("{}; {}", finished_sql(from, to), finished_events_sql(from, to))
+    })
+}
+
+/// Writes so many jobs that wait, with their events. They were due long ago, and so are taken before any other.
+///
+/// # Errors
+/// When the file cannot be opened, or its tables are not as expected.
+pub fn fill_waiting(path: &Path, jobs: u64) -> Result<(), BareError> {
+    fill(path, jobs, "queued", |from, to| {
+        format!("{}; {}", waiting_sql(from, to), waiting_events_sql(from, to))
+    })
+}
+
+/// Writes part by part, and counts what it wrote as the store does.
+fn fill(path: &Path, jobs: u64, status: &str, part: impl Fn(u64, u64) -> String) -> Result<(), BareError> {
     let mut conn = SqliteConnection::establish(&path.to_string_lossy())?;
     conn.batch_execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA cache_size = -200000;")?;
     let mut from = 0;
     while from < jobs {
         let to = (from + PART).min(jobs);
         conn.batch_execute(&format!(
-            "BEGIN IMMEDIATE; {}; {}; COMMIT;",
-            jobs_sql(from, to),
-            events_sql(from, to)
+            "BEGIN IMMEDIATE; {}; INSERT INTO job_count (queue, status, jobs) VALUES ('default', '{status}', {}) \
+             ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs; COMMIT;",
+            part(from, to),
+            to - from
         ))?;
         from = to;
     }
@@ -41,29 +59,49 @@ fn numbers(from: u64, to: u64) -> String {
     )
 }
 
-/// Any id of job `n`: twenty-six characters, as those that are made.
+/// Any id of finished job `n`: twenty-six characters, as those that are made.
 const ID: &str = "printf('01AAAAAAAA%016d', n)";
+/// The same of one that waits.
+const WAITING_ID: &str = "printf('01BBBBBBBB%016d', n)";
 /// A second for each job, counted from a day long past.
 const AT: &str = "strftime('%Y-%m-%d %H:%M:%S', 1735689600 + n, 'unixepoch') || '.000000'";
 
-fn jobs_sql(from: u64, to: u64) -> String {
+fn finished_sql(from: u64, to: u64) -> String {
     format!(
         "INSERT INTO job (id, queue, command, payload, status, progress, attempt, run_at, lease_epoch, ended_lease, \
-         ended_as, created_at, updated_at, started_at, finished_at) {} \
+         ended_as, created_at, updated_at, started_at, finished_at, counted_in, counted_as) {} \
          SELECT {ID}, 'default', 'BENCH', '{{\"n\":' || n || ',\"text\":\"' || hex(zeroblob(80)) || '\"}}', 'finished', \
          '{{\"message\":\"done\"}}', 1, {AT}, 1, printf('%032x', n), '{{\"worker\":\"bench\",\"became\":\"finished\"}}', \
-         {AT}, {AT}, {AT}, {AT} FROM numbers",
+         {AT}, {AT}, {AT}, {AT}, 'default', 'finished' FROM numbers",
         numbers(from, to)
     )
 }
 
-fn events_sql(from: u64, to: u64) -> String {
+fn finished_events_sql(from: u64, to: u64) -> String {
     format!(
         "INSERT INTO job_event (job_id, at, kind, from_status, to_status, actor) {} \
          SELECT {ID}, {AT}, kind, before, after, actor FROM numbers, \
          (SELECT 'created' AS kind, NULL AS before, 'queued' AS after, 'producer' AS actor \
          UNION ALL SELECT 'claimed', 'queued', 'running', 'worker:bench' \
          UNION ALL SELECT 'finished', 'running', 'finished', 'worker:bench')",
+        numbers(from, to)
+    )
+}
+
+fn waiting_sql(from: u64, to: u64) -> String {
+    format!(
+        "INSERT INTO job (id, queue, command, payload, status, progress, run_at, created_at, updated_at, counted_in, \
+         counted_as) {} \
+         SELECT {WAITING_ID}, 'default', 'BENCH', '{{\"n\":' || n || ',\"text\":\"' || hex(zeroblob(80)) || '\"}}', 'queued', \
+         '{{}}', {AT}, {AT}, {AT}, 'default', 'queued' FROM numbers",
+        numbers(from, to)
+    )
+}
+
+fn waiting_events_sql(from: u64, to: u64) -> String {
+    format!(
+        "INSERT INTO job_event (job_id, at, kind, from_status, to_status, actor) {} \
+         SELECT {WAITING_ID}, {AT}, 'created', NULL, 'queued', 'producer' FROM numbers",
         numbers(from, to)
     )
 }

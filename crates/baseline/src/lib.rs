@@ -4,11 +4,13 @@ mod bare;
 mod fill;
 mod group;
 mod reference;
+mod snapshot;
 mod statement;
 
 pub use bare::{Bare, Row};
-pub use fill::{EVENTS_PER_JOB, fill_finished};
+pub use fill::{EVENTS_PER_JOB, fill_finished, fill_waiting};
 pub use reference::Reference;
+pub use snapshot::Snapshot;
 
 /// The bare engine could not do what was asked of it.
 #[derive(Debug, thiserror::Error)]

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::cli::output::Output;
 
+/// So many moments of a curve are printed, at most.
+const MOMENTS: usize = 20;
+
 /// All that was measured.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -20,6 +23,12 @@ pub(super) struct Measured {
     /// What was counted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) counts: Vec<Count>,
+    /// How it went over time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) curve: Vec<Moment>,
+    /// What should not have been.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) broken: Option<String>,
 }
 
 impl From<Vec<Rate>> for Measured {
@@ -107,6 +116,19 @@ pub(super) struct Count {
     pub(super) note: Option<String>,
 }
 
+/// How a server stood at a moment.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Moment {
+    /// Since the beginning.
+    pub(super) seconds: f64,
+    /// Durable operations in the time before.
+    pub(super) per_second: f64,
+    pub(super) resident_bytes: u64,
+    /// How large the write-ahead log is.
+    pub(super) log_bytes: u64,
+}
+
 /// Prints what was measured as tables, or for programs.
 pub(super) fn print(measured: &Measured, output: Output) -> Result<()> {
     if output.is_json() {
@@ -127,6 +149,21 @@ pub(super) fn print(measured: &Measured, output: Output) -> Result<()> {
             vec![count.what.clone(), number(count.number), count.note.clone().unwrap_or_default()]
         });
         output.table(&["count", "", ""], rows)?;
+    }
+    if !measured.curve.is_empty() {
+        // As many as fit a screen; the last is one of them.
+        let each = measured.curve.len().div_ceil(MOMENTS);
+        let rows =
+            measured.curve.iter().rev().step_by(each).collect::<Vec<_>>().into_iter().rev().map(|at| {
+                let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1_048_576.0);
+                vec![
+                    format!("{:.0} s", at.seconds),
+                    number(at.per_second.round()),
+                    mib(at.resident_bytes),
+                    mib(at.log_bytes),
+                ]
+            });
+        output.table(&["time", "operations a second", "resident", "log"], rows)?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod place;
 mod policy;
 mod progress;
 mod recovery;
+mod soak;
 mod socket;
 mod store;
 
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Socket(socket::Args),
     /// Kill workers, and see how soon and how well their jobs come back
     Recovery(recovery::Args),
+    /// Load a server fully, with clients that stall and a reader that stays, and watch its memory
+    Soak(soak::Args),
     /// Work for the measurements of recovery
     #[command(hide = true)]
     Worker(recovery::worker::Args),
@@ -66,12 +69,17 @@ pub(crate) async fn run(
         Command::Http(args) => http::measure(&args, &place(&args.dir)?).await?,
         Command::Socket(args) => socket::measure(&args, &place(&args.dir)?).await?,
         Command::Recovery(args) => recovery::measure(&args, &place(&args.dir)?).await?,
+        Command::Soak(args) => soak::measure(&args, &place(&args.dir)?).await?,
         Command::Worker(args) => return recovery::worker::run(args).await,
         Command::BareServer(args) => return http::bare_server::run(&args).await,
         Command::Codec { each } => codec::measure(each)?.into(),
         Command::Policy { each } => policy::measure(each)?.into(),
     };
-    print(&measured, output)
+    print(&measured, output)?;
+    match measured.broken {
+        Some(broken) => anyhow::bail!(broken),
+        None => Ok(()),
+    }
 }
 
 /// How often a piece of work is done per second, measured for so long.

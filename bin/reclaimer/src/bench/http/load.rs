@@ -48,6 +48,12 @@ pub(crate) struct Lease<'a> {
 }
 
 impl Handed<'_> {
+    /// The report that it is being worked on.
+    pub(crate) fn under_way(&self) -> String {
+        let (id, lease) = (self.id, self.lease.token);
+        format!(r#"{{"taskId":"{id}","lease":"{lease}","status":"processing","message":"page 4 of issues"}}"#)
+    }
+
     /// The report that it is done.
     pub(crate) fn done(&self) -> String {
         format!(r#"{{"taskId":"{}","lease":"{}","status":"completed"}}"#, self.id, self.lease.token)

@@ -32,7 +32,7 @@ impl Address {
             }
             Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
         };
-        Ok(Connection { stream, got: Vec::new(), end: 0 })
+        Ok(Connection { stream, got: Vec::new(), status: 0, body: 0, end: 0 })
     }
 }
 
@@ -44,7 +44,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub(crate) struct Connection {
     stream: Box<dyn Stream>,
     got: Vec<u8>,
-    /// Where the last answer ends.
+    /// Of the last answer: its status, where its body begins, and where it ends.
+    status: u16,
+    body: usize,
     end: usize,
 }
 
@@ -62,8 +64,14 @@ pub(crate) fn request(method: &str, path: &str, token: Option<&str>, body: &str)
 impl Connection {
     /// Sends a request and reads the answer; answers the body of one that says that all is well.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<&[u8]> {
+        self.exchange(request).await?;
+        self.last()
+    }
+
+    /// Sends a request and reads the answer, whatever it is: its status. The body is [`last`](Self::last).
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<u16> {
         self.got.drain(..self.end);
-        self.end = 0;
+        (self.body, self.end) = (0, 0);
         self.stream.write_all(request).await.context("the server took no request")?;
         let body = loop {
             if let Some(end) = self.got.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
@@ -75,8 +83,14 @@ impl Connection {
         while self.got.len() < body + length {
             self.read().await?;
         }
-        self.end = body + length;
-        let said = &self.got[body..self.end];
+        (self.status, self.body, self.end) = (status, body, body + length);
+        Ok(status)
+    }
+
+    /// The body of the last answer, if that said that all is well.
+    pub(crate) fn last(&self) -> Result<&[u8]> {
+        let said = &self.got[self.body..self.end];
+        let status = self.status;
         ensure!((200..300).contains(&status), "answered {status}: {}", String::from_utf8_lossy(said));
         Ok(said)
     }
@@ -107,7 +121,8 @@ mod tests {
     #[tokio::test]
     async fn answers_are_told_apart_however_they_arrive() {
         let (here, mut there) = tokio::io::duplex(1_024);
-        let mut connection = Connection { stream: Box::new(here), got: Vec::new(), end: 0 };
+        let mut connection =
+            Connection { stream: Box::new(here), got: Vec::new(), status: 0, body: 0, end: 0 };
         let answers = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabHTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n";
         for part in answers.chunks(7) {
             there.write_all(part).await.unwrap();
