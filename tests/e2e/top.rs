@@ -4,7 +4,7 @@ use anyhow::Result;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::rig::{Server, Setup, Terminal, reclaimer};
+use crate::rig::{Server, Setup, Shell, Terminal, reclaimer};
 
 const DOWN: &str = "\u{1b}[B";
 
@@ -80,6 +80,21 @@ async fn a_server_that_comes_back_is_found_again() -> Result<()> {
     // On another port.
     let again = server(folder.path()).await?;
     top.shows(&[&again.base, "live", "queued 1"]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_not_well_is_said() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = "[health]\nstandstill_after = '100ms'\n";
+    let server = Server::start(folder.path(), &Setup::with(config)).await?;
+    server.create(json!({ "command": "X" })).await?;
+    let top = Terminal::run(folder.path(), &["top"])?;
+    top.shows(&["live, degraded", "! queue `default` stands still"]).await?;
+    let shell = Shell::hold(&server.database(), "BEGIN IMMEDIATE").await?;
+    top.shows(&["live, down", "! the database cannot be written", "queued 1"]).await?;
+    shell.release().await?;
+    top.shows(&["live, degraded"]).await?;
     Ok(())
 }
 

@@ -101,6 +101,36 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value> {
+        let (status, body) = self.exchange(request).await?;
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
+        if status.is_success() {
+            return body.with_context(|| self.is_no_server());
+        }
+        Err(refusal(status, &body.unwrap_or_default()).into())
+    }
+
+    /// How the server is doing; one that is down says so as well.
+    pub(crate) async fn health(&self) -> Result<Value> {
+        let mut url = self.base.clone();
+        url.set_path("/api/health");
+        let (status, body) = self.exchange(self.http.get(url)).await?;
+        let body = body.with_context(|| self.is_no_server())?;
+        if status.is_success() || body["indicators"].is_array() {
+            return Ok(body);
+        }
+        Err(refusal(status, &body).into())
+    }
+
+    fn is_no_server(&self) -> String {
+        format!("the answer of {} is not JSON: it is not a reclaimer server", self.base)
+    }
+
+    async fn exchange(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<(StatusCode, serde_json::Result<Value>)> {
         let answer = request
             .bearer_auth(self.token.expose())
             .send()
@@ -110,21 +140,7 @@ impl Client {
         let status = answer.status();
         let bytes = answer.bytes().await.map_err(reqwest::Error::without_url);
         let bytes = bytes.with_context(|| format!("the answer of {} broke off", self.base))?;
-        let body = serde_json::from_slice::<Value>(&bytes);
-        if status == StatusCode::NO_CONTENT {
-            return Ok(Value::Null);
-        }
-        if status.is_success() {
-            let refuse = || format!("the answer of {} is not JSON: it is not a reclaimer server", self.base);
-            return body.with_context(refuse);
-        }
-        let body = body.unwrap_or_default();
-        let text = |key: &str| body[key].as_str().map(ToOwned::to_owned);
-        Err(Refusal {
-            code: text("code").unwrap_or_else(|| status.to_string()),
-            detail: text("detail").unwrap_or_else(|| "the server gave no reason".to_owned()),
-        }
-        .into())
+        Ok((status, serde_json::from_slice(&bytes)))
     }
 
     /// Creates jobs, once, however often it is asked for under this key.
@@ -161,6 +177,14 @@ impl Client {
             query.retain(|(name, _)| *name != "cursor");
             query.push(("cursor", next.to_owned()));
         }
+    }
+}
+
+fn refusal(status: StatusCode, body: &Value) -> Refusal {
+    let text = |key: &str| body[key].as_str().map(ToOwned::to_owned);
+    Refusal {
+        code: text("code").unwrap_or_else(|| status.to_string()),
+        detail: text("detail").unwrap_or_else(|| "the server gave no reason".to_owned()),
     }
 }
 

@@ -27,19 +27,31 @@ pub(super) async fn look(client: &Client, state: Status) -> Result<Snapshot> {
     let at = SystemClock.now();
     let look = async {
         tokio::try_join!(
+            client.health(),
             read::<Items<_>>(client, &["api", "admin", "queues"], &[]),
             read(client, &["api", "admin", "workers"], &[]),
             read::<Items<_>>(client, &["api", "admin", "jobs", "recovery", "runs"], &runs),
             read::<Items<_>>(client, &["api", "jobs"], &jobs),
         )
     };
-    let (queues, fleet, runs, jobs) =
+    let (health, queues, fleet, runs, jobs) =
         tokio::time::timeout(PATIENCE, look).await.context("the server does not answer")??;
-    Ok(Snapshot { at, queues: queues.items, fleet, runs: runs.items, jobs: jobs.items, state: Some(state) })
+    Ok(Snapshot {
+        at,
+        health: understood(health)?,
+        queues: queues.items,
+        fleet,
+        runs: runs.items,
+        jobs: jobs.items,
+        state: Some(state),
+    })
 }
 
 async fn read<T: DeserializeOwned>(client: &Client, path: &[&str], query: &[(&str, String)]) -> Result<T> {
-    let answer = client.ask(Method::GET, path, query, None).await?;
+    understood(client.ask(Method::GET, path, query, None).await?)
+}
+
+fn understood<T: DeserializeOwned>(answer: Value) -> Result<T> {
     serde_json::from_value(answer).context("the server's answer cannot be read; is it another version?")
 }
 

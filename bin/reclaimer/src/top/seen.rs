@@ -13,6 +13,7 @@ use serde_json::Value;
 pub(super) struct Snapshot {
     /// When it was asked for.
     pub(super) at: DateTime<Utc>,
+    pub(super) health: Health,
     pub(super) queues: Vec<Queue>,
     pub(super) fleet: Fleet,
     pub(super) runs: Vec<Run>,
@@ -36,6 +37,28 @@ pub(super) struct Items<T> {
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
+pub(super) struct Health {
+    pub(super) status: String,
+    pub(super) indicators: Vec<Indicator>,
+}
+
+impl Health {
+    /// What is not well, in sentences, the worst first.
+    pub(super) fn troubles(&self) -> impl Iterator<Item = &str> {
+        let of = |status: &'static str| self.indicators.iter().filter(move |it| it.status == status);
+        of("down").chain(of("degraded")).map(|indicator| indicator.what.as_str())
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(super) struct Indicator {
+    pub(super) status: String,
+    pub(super) what: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
 pub(super) struct Queue {
     pub(super) name: String,
     pub(super) paused: bool,
@@ -45,7 +68,6 @@ pub(super) struct Queue {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct Fleet {
-    pub(super) problems: Vec<String>,
     pub(super) links: Vec<Link>,
     pub(super) workers: Vec<Worker>,
     pub(super) processes: Vec<Process>,

@@ -80,7 +80,11 @@ fn head_line(model: &Model) -> Line<'static> {
         Span::from(format!("{}  {}  ", plain(&model.server), model.seen.at.format("%H:%M:%S UTC"))),
     ];
     spans.push(match &model.trouble {
-        None => Span::from("live").fg(Color::Green),
+        None => match model.seen.health.status.as_str() {
+            "down" => Span::from("live, down").fg(Color::Red).bold(),
+            "degraded" => Span::from("live, degraded").fg(Color::Yellow),
+            _ => Span::from("live").fg(Color::Green),
+        },
         Some(why) => Span::from(format!("not live: {}", short(why))).fg(Color::Red).bold(),
     });
     Line::from(spans)
@@ -200,9 +204,8 @@ fn what(job: &Job) -> String {
 fn fleet_lines(model: &Model) -> Vec<Line<'static>> {
     let fleet = &model.seen.fleet;
     let mut lines: Vec<Line<'static>> = Vec::new();
-    lines.extend(
-        fleet.problems.iter().map(|problem| Line::from(format!("! {}", short(problem))).fg(Color::Red)),
-    );
+    let troubles = model.seen.health.troubles();
+    lines.extend(troubles.map(|trouble| Line::from(format!("! {}", short(trouble))).fg(Color::Red)));
     for link in &fleet.links {
         let breaker =
             link.breaker.as_ref().map_or(String::new(), |breaker| format!(", breaker {}", breaker.state));

@@ -3,7 +3,9 @@ use ratatui::backend::TestBackend;
 
 use super::super::model::Event;
 use super::super::model::Key;
-use super::super::seen::{Breaker, DecisionCount, Fleet, JobEvent, Link, Queue, Snapshot, Worker};
+use super::super::seen::{
+    Breaker, DecisionCount, Fleet, Health, Indicator, JobEvent, Link, Queue, Snapshot, Worker,
+};
 use super::*;
 
 fn at(second: i64) -> DateTime<Utc> {
@@ -30,9 +32,14 @@ fn snapshot() -> Snapshot {
     };
     Snapshot {
         at: at(0),
+        health: Health {
+            status: "degraded".to_owned(),
+            indicators: [("ok", "the database takes writes"), ("degraded", "link crawler: nobody answers")]
+                .map(|(status, what)| Indicator { status: status.to_owned(), what: what.to_owned() })
+                .into(),
+        },
         queues: vec![queue],
         fleet: Fleet {
-            problems: vec!["link crawler: nobody answers".to_owned()],
             links: vec![Link {
                 name: "crawler".to_owned(),
                 connection_failures: 5,
@@ -95,7 +102,7 @@ fn a_wide_terminal_shows_everything_at_once() {
         &screen,
         &[
             "http://127.0.0.1:7400/",
-            "08:00:01 UTC  live",
+            "08:00:01 UTC  live, degraded",
             "failed 2",
             "finished 7",
             "stopped queues: default",
@@ -114,6 +121,7 @@ fn a_wide_terminal_shows_everything_at_once() {
             "? help",
         ],
     );
+    assert!(!screen.contains("takes writes"), "what is well needs no words");
     assert!(!screen.contains(['\u{1b}', '\u{202e}']), "what a job says steers no terminal");
     shows(&screen, &["a\u{fffd}[2Jb\u{fffd}"]);
 }
