@@ -12,6 +12,7 @@ mod command_line;
 mod configuration;
 mod crash;
 mod crawlers;
+mod dashboard;
 mod demo;
 mod examples;
 mod fencing;

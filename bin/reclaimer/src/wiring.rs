@@ -142,6 +142,14 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
     )?;
     let counted = Arc::new(Counted { metrics, observer: Arc::clone(&observer) });
     let sessions = Arc::new(Sessions::new(auth.admin.clone(), seed.generator("sessions")));
+    let dashboard = reclaimer_dashboard::router(reclaimer_dashboard::Deps {
+        sessions: Arc::clone(&sessions),
+        jobs: Arc::clone(&jobs),
+        provisioning: provisioning.clone(),
+        recovery: recovery.clone(),
+        fleet: Arc::clone(&fleet) as _,
+        clock: Arc::clone(&clock),
+    });
     let router = router(
         reclaimer_server::Config {
             auth,
@@ -163,7 +171,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
             clock: Arc::clone(&clock),
             shutdown: shutdown.clone(),
         },
-        docs_site::router(),
+        docs_site::router().merge(dashboard),
     );
     let limits = Limits {
         connections: settings.server.connections,

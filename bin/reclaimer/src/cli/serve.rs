@@ -174,6 +174,7 @@ fn greet(settings: &Settings, data: &DataDir, addresses: &[Address]) {
         lines.extend(file.map(|file| format!("{what} in {file}\n")));
     }
     if let Some(Address::Tcp(address)) = addresses.iter().find(|address| matches!(address, Address::Tcp(_))) {
+        lines.push_str(&format!("Dashboard on http://{address}/\n"));
         lines.push_str(&format!("Documentation on http://{address}{}\n", crate::docs_site::ROOT));
     }
     // A terminal that is gone needs no greeting.

@@ -51,6 +51,7 @@ documents! {
     "crates/supervisor": "crates/supervisor/README.md",
     "crates/server": "crates/server/README.md",
     "crates/telemetry": "crates/telemetry/README.md",
+    "crates/dashboard": "crates/dashboard/README.md",
     "crates/testkit": "crates/testkit/README.md",
 }
 

@@ -1,0 +1,95 @@
+// Keeps the marked parts of a page up to date. A part says with data-live which events concern it (`job`, or `job:ID` for
+// those of one job) and with data-from where it is fetched again. Without this script a page is as it was when it was
+// opened, and everything else works.
+"use strict";
+
+(() => {
+  const PAUSE = 1000;
+  const parts = [...document.querySelectorAll("[data-live]")].map((element) => ({
+    element,
+    events: element.dataset.live.split(" "),
+    last: 0,
+    due: null,
+    busy: false,
+    again: false,
+  }));
+  if (parts.length === 0 || !window.EventSource) return;
+
+  const names = new Set(parts.flatMap((part) => part.events.map((event) => event.split(":")[0])));
+  const sign = document.getElementById("live");
+
+  // What a person has begun in a part stays: what is ticked, what is open, where the focus is.
+  const replace = (element, html) => {
+    const ticked = (box) => `${box.name}=${box.value}`;
+    const boxes = new Map([...element.querySelectorAll("input[type=checkbox]")].map((box) => [ticked(box), box.checked]));
+    const open = new Map([...element.querySelectorAll("details[id]")].map((it) => [it.id, it.open]));
+    const links = [...element.querySelectorAll("a, button, summary, input")];
+    const focused = links.indexOf(document.activeElement);
+    element.innerHTML = html;
+    for (const box of element.querySelectorAll("input[type=checkbox]")) {
+      if (boxes.has(ticked(box))) box.checked = boxes.get(ticked(box));
+    }
+    for (const it of element.querySelectorAll("details[id]")) {
+      if (open.has(it.id)) it.open = open.get(it.id);
+    }
+    if (focused >= 0) element.querySelectorAll("a, button, summary, input")[focused]?.focus({ preventScroll: true });
+  };
+
+  const refresh = async (part) => {
+    part.due = null;
+    if (document.hidden || part.busy) {
+      part.again = true;
+      return;
+    }
+    part.busy = true;
+    part.again = false;
+    try {
+      const answer = await fetch(part.element.dataset.from, { headers: { "x-live": "1" }, cache: "no-store" });
+      if (answer.status === 401) return location.reload();
+      if (answer.ok) {
+        const html = await answer.text();
+        if (html !== part.html) replace(part.element, html);
+        part.html = html;
+      }
+    } catch {
+      part.again = true;
+    } finally {
+      part.busy = false;
+      part.last = Date.now();
+    }
+    if (part.again && !document.hidden) soon(part);
+  };
+
+  const soon = (part) => {
+    part.due ??= setTimeout(refresh, Math.max(0, part.last + PAUSE - Date.now()), part);
+  };
+
+  const concerns = (part, name, data) =>
+    part.events.some((event) => event === name || event === `${name}:${data?.jobId ?? data?.id}`);
+
+  const source = new EventSource("/api/admin/events");
+  for (const name of names) {
+    source.addEventListener(name, (event) => {
+      let data = null;
+      try {
+        data = JSON.parse(event.data);
+      } catch {
+        // An event without data concerns whoever waits for its kind.
+      }
+      parts.filter((part) => concerns(part, name, data)).forEach(soon);
+    });
+  }
+  let opened = false;
+  source.onopen = () => {
+    sign.hidden = false;
+    // What happened while nobody listened.
+    if (opened) parts.forEach(soon);
+    opened = true;
+  };
+  source.onerror = () => {
+    sign.hidden = true;
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) parts.filter((part) => part.again).forEach(soon);
+  });
+})();

@@ -1,0 +1,6 @@
+//! What pages are made of.
+
+pub(crate) mod layout;
+pub(crate) mod parts;
+pub(crate) mod untrusted;
+pub(crate) mod words;
