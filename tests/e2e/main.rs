@@ -21,6 +21,7 @@ mod health;
 mod in_order;
 mod life;
 mod link;
+mod live;
 mod metrics;
 mod operating;
 mod ops;

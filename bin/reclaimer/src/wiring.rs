@@ -4,11 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use chrono::{DateTime, Utc};
+use rand::Rng;
 use reclaimer_alerts::Alerts;
 use reclaimer_domain::ports::{
-    AccountStore, Arrival, Clock, Committed, JobStore, RecoveryStore, StoreListener, TakenLease, TokenIssuer,
+    AccountStore, Arrival, Clock, Committed, JobStore, RecoveryStore, RunBegun, RunListener, StoreListener,
+    TakenLease, TokenIssuer,
 };
+use reclaimer_domain::recovery::RunReport;
 use reclaimer_domain::secret::Secret;
+use reclaimer_feed::{Feed, Live, Pump};
 use reclaimer_health::Beat;
 use reclaimer_messaging::Roster;
 use reclaimer_oauth::{OAuthIssuer, Timeouts};
@@ -55,6 +60,7 @@ pub(crate) struct Graph {
     policy: Arc<PolicyFile>,
     crew: Crew,
     turning: Vec<Beat>,
+    pump: Pump,
     router: axum::Router,
     listeners: Listeners,
     limits: Limits,
@@ -70,13 +76,15 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
     let roster = Arc::new(Roster::default());
     let ledger = Arc::new(Ledger::new(clock.now()));
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
-    let news = News {
+    let feed = Arc::new(Feed::new(reclaimer_feed::Config::default(), seed.generator("events").next_u32()));
+    let news = Arc::new(News {
         arrivals: Arc::clone(&arrivals),
         roster: Arc::clone(&roster),
         ledger: Arc::clone(&ledger),
         metrics: Arc::clone(&metrics),
-    };
-    let store = SqliteStore::open(sqlite(settings)?, Arc::new(news))?;
+        feed: Arc::clone(&feed),
+    });
+    let store = SqliteStore::open(sqlite(settings)?, Arc::clone(&news) as _)?;
     let jobs: Arc<dyn JobStore> = Arc::new(store.clone());
     let accounts: Arc<dyn AccountStore> = Arc::new(store.clone());
     let recovery: Arc<dyn RecoveryStore> = Arc::new(store.clone());
@@ -110,7 +118,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
             store: recovery,
             clock: Arc::clone(&clock),
             policy: Arc::clone(&policy.policy),
-            listener: Arc::clone(&metrics) as _,
+            listener: news,
             rng: seed.generator("recovery"),
         },
     );
@@ -140,6 +148,8 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
             beat: alerting_beat,
         },
     )?;
+    let live = Live::new(Arc::clone(&feed), Arc::new(store.clone()));
+    let pump = Pump::new(feed, Arc::clone(&jobs), Arc::clone(&fleet) as _, Arc::clone(&clock));
     let counted = Arc::new(Counted { metrics, observer: Arc::clone(&observer) });
     let sessions = Arc::new(Sessions::new(auth.admin.clone(), seed.generator("sessions")));
     let dashboard = reclaimer_dashboard::router(reclaimer_dashboard::Deps {
@@ -165,6 +175,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
             policy: Arc::clone(&policy) as _,
             fleet,
             health: observer,
+            live,
             metrics: counted,
             alerts: alerting,
             sessions,
@@ -186,6 +197,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
         policy,
         crew,
         turning,
+        pump,
         router,
         listeners,
         limits,
@@ -221,11 +233,14 @@ impl Graph {
     /// Runs until the shutdown is asked for, and then ends in order: no more connections, running requests finish, the
     /// engine finishes its batch, workers and then links end, the writer carries out what waits.
     pub(crate) async fn run(self) -> Served {
-        let Self { store, engine, retention, alerts, crew, router, listeners, limits, shutdown, .. } = self;
+        let Self {
+            store, engine, retention, alerts, crew, pump, router, listeners, limits, shutdown, ..
+        } = self;
         let crew = crew.start();
         let engine = tokio::spawn(engine.run(shutdown.clone()));
         let retention = tokio::spawn(retention.run(shutdown.clone()));
         let alerts = tokio::spawn(alerts.run(shutdown.clone()));
+        let pump = tokio::spawn(pump.run(shutdown.clone()));
         let served = serve(listeners, router, limits, shutdown).await;
         if let Err(panic) = engine.await {
             error!(area = "JOB-RECOVERY", %panic, "the recovery engine ended by a panic");
@@ -236,6 +251,9 @@ impl Graph {
         if let Err(panic) = alerts.await {
             error!(area = "JOB-MANAGER", %panic, "alerting ended by a panic");
         }
+        if let Err(panic) = pump.await {
+            error!(area = "JOB-MANAGER", %panic, "live events ended by a panic");
+        }
         if let Err(panic) = crew.await {
             error!(area = "SUPERVISOR", %panic, "the supervision of workers ended by a panic");
         }
@@ -244,13 +262,14 @@ impl Graph {
     }
 }
 
-/// Whoever wants to know of the store's news.
+/// Whoever wants to know of the store's news, and of recovery runs.
 #[derive(Debug)]
 struct News {
     arrivals: Arc<Arrivals>,
     roster: Arc<Roster>,
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
+    feed: Arc<Feed>,
 }
 
 impl StoreListener for News {
@@ -265,6 +284,19 @@ impl StoreListener for News {
     fn committed(&self, group: &Committed) {
         self.ledger.committed(group);
         self.metrics.committed(group);
+        self.feed.committed(group);
+    }
+}
+
+impl RunListener for News {
+    fn begun(&self, run: &RunBegun) {
+        self.metrics.begun(run);
+        self.feed.begun(run);
+    }
+
+    fn ended(&self, report: &RunReport, at: DateTime<Utc>) {
+        self.metrics.ended(report, at);
+        self.feed.ended(report, at);
     }
 }
 

@@ -51,7 +51,7 @@ codes! {
     UNDELIVERED = "undelivered", "502", "the webhook for alerts did not take the message; the text says why";
     PROVIDER_UNAVAILABLE = "provider_unavailable", "502", "the provider cannot be reached; ask again";
     STORAGE_SLOW = "storage_slow", "503", "the database did not take a write in time";
-    TOO_MANY_WAITING = "too_many_waiting", "`jobs/open` only", "as many workers wait for jobs as the server lets wait; ask again a little later";
+    TOO_MANY_WAITING = "too_many_waiting", "503; `jobs/open` 200", "as many workers wait for jobs, or listen to events, as the server lets; ask again a little later";
     TIMEOUT = "timeout", "`jobs/open` only", "provisioning took too long; ask again";
 }
 

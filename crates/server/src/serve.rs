@@ -30,6 +30,8 @@ pub struct Limits {
     pub connections: usize,
     /// A request's header must arrive within this time, and an idle connection must ask again within it.
     pub header: Duration,
+    /// A request's header may have so many bytes, and about as many of an answer wait for a slow reader; 8 KiB at least.
+    pub buffer: usize,
     /// An answer that its reader takes nothing of for so long is cut off.
     pub stalled: Duration,
     /// At the end, running requests get so long to finish.
@@ -41,6 +43,7 @@ impl Default for Limits {
         Self {
             connections: 1_024,
             header: Duration::from_secs(10),
+            buffer: 64 * 1_024,
             stalled: Duration::from_secs(30),
             grace: Duration::from_secs(10),
         }
@@ -155,7 +158,9 @@ impl Acceptor {
             router.clone().oneshot(request)
         });
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(self.limits.header);
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header)
+            .max_buf_size(self.limits.buffer);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.limits.stalled));
         let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reclaimer_domain::ports::{AccountStore, Clock, JobStore, StoreError};
+use reclaimer_feed::Live;
 use reclaimer_health::HealthSource;
 use reclaimer_provisioning::Provisioning;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
@@ -26,7 +27,7 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// Whether metrics and health are shown to anybody, and not to admins alone.
     pub open_metrics: bool,
-    /// At most so many workers wait for jobs at once, so that their connections leave room for everybody else's.
+    /// At most so many workers wait for jobs, or listeners for events, at once, so that their connections leave room for everybody else's.
     pub most_waiting: usize,
 }
 
@@ -55,6 +56,8 @@ pub struct Deps {
     pub health: Arc<dyn HealthSource>,
     /// Tells people when it is not well.
     pub alerts: Arc<dyn Alerting>,
+    /// What happens, as it happens.
+    pub live: Live,
     /// What was counted.
     pub metrics: Arc<dyn MetricsSource>,
     /// Who is logged in to the dashboard.
@@ -77,6 +80,7 @@ pub(crate) struct App {
     pub(crate) fleet: Arc<dyn Fleet>,
     pub(crate) health: Arc<dyn HealthSource>,
     pub(crate) alerts: Arc<dyn Alerting>,
+    pub(crate) live: Live,
     pub(crate) metrics: Arc<dyn MetricsSource>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -95,6 +99,7 @@ impl App {
             policy,
             fleet,
             health,
+            live,
             metrics,
             alerts,
             sessions,
@@ -113,6 +118,7 @@ impl App {
             fleet,
             health,
             alerts,
+            live,
             metrics,
             sessions,
             clock,

@@ -1,5 +1,6 @@
 //! A server process, a client for it, and the few tools the tests share.
 
+mod events;
 mod link;
 mod program;
 mod receiver;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+pub(crate) use events::Listener;
 pub(crate) use link::{Peer, Provider, envelope};
 pub(crate) use program::{Ran, reclaimer};
 pub(crate) use receiver::{Delivery, Receiver};

@@ -43,6 +43,7 @@ documents! {
     "crates/recovery": "crates/recovery/README.md",
     "crates/retention": "crates/retention/README.md",
     "crates/health": "crates/health/README.md",
+    "crates/feed": "crates/feed/README.md",
     "crates/messaging": "crates/messaging/README.md",
     "crates/oauth": "crates/oauth/README.md",
     "crates/alerts": "crates/alerts/README.md",

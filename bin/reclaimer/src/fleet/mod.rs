@@ -1,11 +1,13 @@
 //! Links and supervised processes, put together: what each tells the other, and what both show.
 //!
 //! [`links`] and [`workers`] turn settings into what the crates take; [`processes`] carries news from one to the other;
-//! [`view`] is the fleet as the API sees it, [`seen`] as health does.
+//! [`view`] is the fleet as the API sees it, [`seen`] as health does, [`told`] as live
+//! events tell of it.
 
 mod links;
 mod processes;
 mod seen;
+mod told;
 mod view;
 mod workers;
 

@@ -7,6 +7,7 @@ mod bulk;
 mod credentials;
 mod description;
 mod discovery;
+mod events;
 mod health;
 mod jobs;
 mod late_results;
@@ -105,6 +106,7 @@ fn admin_routes() -> OpenApiRouter<App> {
         .routes(routes!(workers::resume))
         .routes(routes!(workers::restart))
         .routes(routes!(workers::breaker))
+        .routes(routes!(events::listen))
         .routes(routes!(alerts::show))
         .routes(routes!(alerts::test))
         .routes(routes!(accounts::list))
