@@ -78,7 +78,7 @@ pub(crate) fn find(condition: Condition, health: &Health, restarts: &Restarts) -
     match condition {
         Condition::BreakerOpen => Some(breakers(health)),
         Condition::WorkerRestartsAbove { restarts: most, within } => {
-            found(&|indicator| restarted(indicator, restarts.of(&indicator.name), most, within))
+            Some(restarted(health, restarts, most, within).into())
         }
         Condition::DatabaseNotWritable => found(&|indicator| match &indicator.figures {
             Figures::Database(database) if !database.writable => Some(as_said(indicator)),
@@ -95,8 +95,12 @@ pub(crate) fn find(condition: Condition, health: &Health, restarts: &Restarts) -
         Condition::OldestQueuedAbove(longest) => {
             let since = queues(health)?.oldest_queued_at;
             let waited = since.map(|since| between(since, health.at)).filter(|waited| *waited > longest);
-            let what = |waited| format!("a job has been due for {} and nobody took it", spoken(waited));
-            let firing = waited.map(|waited| of_queues(what(waited), since));
+            let firing = waited.map(|waited| {
+                let queue = since.and_then(|since| queue_of(health, since));
+                let queue = queue.map(|queue| format!(" in queue `{queue}`")).unwrap_or_default();
+                let what = format!("a job{queue} has been due for {} and nobody took it", spoken(waited));
+                of_queues(what, since)
+            });
             Some(firing.into_iter().collect::<Vec<_>>().into())
         }
     }
@@ -125,6 +129,14 @@ fn loops(health: &Health) -> Findings {
 fn queues(health: &Health) -> Option<&reclaimer_health::Queues> {
     health.indicators.iter().find_map(|indicator| match &indicator.figures {
         Figures::Queues(queues) => queues.as_ref(),
+        _ => None,
+    })
+}
+
+/// The queue whose oldest job has been due since then, where so few queues are shown that it is among them.
+fn queue_of(health: &Health, since: DateTime<Utc>) -> Option<&str> {
+    health.indicators.iter().find_map(|indicator| match &indicator.figures {
+        Figures::Queue(queue) if !queue.paused && queue.oldest_queued_at == Some(since) => Some(&*queue.name),
         _ => None,
     })
 }
@@ -163,20 +175,34 @@ fn open(link: &Link, breaker: &Breaker) -> Firing {
     Firing { subject: link.name.clone(), what, since: Some(breaker.since) }
 }
 
-fn restarted(indicator: &Indicator, restarts: u64, most: u64, within: Duration) -> Option<Firing> {
-    let Figures::Process(process) = &indicator.figures else { return None };
-    if process.state == ProcessState::Exhausted {
-        return Some(as_said(indicator));
+/// One finding per worker of the configuration, however many of its processes die: what kills one kills the others.
+fn restarted(health: &Health, restarts: &Restarts, most: u64, within: Duration) -> Vec<Firing> {
+    let mut by_worker: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for indicator in &health.indicators {
+        let Figures::Process(process) = &indicator.figures else { continue };
+        let count = restarts.of(&indicator.name);
+        let what = if process.state == ProcessState::Exhausted {
+            indicator.what.clone()
+        } else if count > most {
+            let end = process.last_end.as_ref().map(|end| format!("; it last {end}")).unwrap_or_default();
+            format!(
+                "process `{}` was started again {count} times within {}{end}",
+                process.name,
+                spoken(within)
+            )
+        } else {
+            continue;
+        };
+        by_worker.entry(&process.worker).or_default().push(what);
     }
-    let end = process.last_end.as_ref().map(|end| format!("; it last ended: {end}")).unwrap_or_default();
-    let what = || {
-        format!(
-            "process `{}` was started again {restarts} times within {}{end}",
-            process.name,
-            spoken(within)
-        )
-    };
-    (restarts > most).then(|| Firing { subject: process.name.clone(), what: what(), since: None })
+    let firing = by_worker.into_iter().map(|(worker, mut found)| {
+        let others = match found.len() {
+            1 => String::new(),
+            count => format!("; so it is with {} others of worker `{worker}`", count - 1),
+        };
+        Firing { subject: worker.to_owned(), what: found.swap_remove(0) + &others, since: None }
+    });
+    firing.collect()
 }
 
 fn success(indicator: &Indicator, least: f64) -> Option<Firing> {

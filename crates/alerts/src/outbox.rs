@@ -65,6 +65,20 @@ impl Outbox {
         self.over.iter().chain(&self.waiting)
     }
 
+    /// Gives up what has waited for too long to be sent at all, e.g. because there was nowhere to send it to.
+    pub fn give_up_old(&mut self, now: DateTime<Utc>) -> bool {
+        let (old, waiting): (VecDeque<_>, VecDeque<_>) =
+            self.waiting.drain(..).partition(|message| between(message.at, now) >= LONGEST);
+        self.waiting = waiting;
+        let any = !old.is_empty();
+        for mut message in old {
+            message.fate = MessageFate::GivenUp;
+            message.last_error.get_or_insert_with(|| "it waited for too long".to_owned());
+            self.note(message);
+        }
+        any
+    }
+
     /// The receiver took the message.
     pub fn delivered(&mut self, id: &str) {
         let Some(mut message) = self.take(id) else { return };
@@ -74,8 +88,7 @@ impl Outbox {
         self.note(message);
     }
 
-    /// The receiver did not take it. It is sent again after a pause that grows, at least `not_before` long, and given up
-    /// when it is too old.
+    /// The receiver did not take it. It is sent again after a pause that grows, at least `not_before` long.
     pub fn failed(
         &mut self,
         id: &str,
@@ -89,12 +102,8 @@ impl Outbox {
         message.attempts = message.attempts.saturating_add(1);
         message.last_error = Some(why);
         message.next_attempt_at = after(now, pause);
-        if between(message.at, now) >= LONGEST {
-            message.fate = MessageFate::GivenUp;
-            self.note(message);
-        } else {
-            self.waiting.push_front(message);
-        }
+        self.waiting.push_front(message);
+        self.give_up_old(now);
     }
 
     fn take(&mut self, id: &str) -> Option<AlertMessage> {

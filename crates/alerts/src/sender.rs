@@ -48,9 +48,13 @@ impl Sender {
 
     /// The message to be sent next, and in how long.
     fn next(&self) -> Option<(AlertMessage, Duration)> {
-        let state = self.shared.state();
+        let mut state = self.shared.state();
+        let now = self.shared.clock.now();
+        if state.outbox.give_up_old(now) {
+            self.shared.changed(&mut state);
+        }
         let next = state.outbox.next()?;
-        Some((next.clone(), between(self.shared.clock.now(), next.next_attempt_at)))
+        Some((next.clone(), between(now, next.next_attempt_at)))
     }
 
     fn ended(&mut self, message: &AlertMessage, outcome: Result<(), Undelivered>) {

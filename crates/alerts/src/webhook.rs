@@ -118,15 +118,20 @@ impl Courier for Webhook {
 }
 
 fn unreachable(error: reqwest::Error) -> Undelivered {
-    // The library's own words may name the address.
-    let why = if error.is_timeout() {
+    let what = if error.is_timeout() {
         "the receiver did not answer in time"
     } else if error.is_connect() {
         "the receiver cannot be reached"
     } else {
         "the connection to the receiver broke"
     };
-    Undelivered { why: why.to_owned(), retry_after: None }
+    // The library's own words may name the address; what lies beneath is the system's, or TLS's.
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(beneath) = cause.source() {
+        cause = beneath;
+    }
+    let cause = if cause.is::<reqwest::Error>() { String::new() } else { format!(": {cause}") };
+    Undelivered { why: format!("{what}{cause}"), retry_after: None }
 }
 
 fn refused(status: StatusCode) -> String {
@@ -153,6 +158,26 @@ mod tests {
         assert_eq!(webhook.target(), "https://hooks.example:8443/…");
         let shown = format!("{webhook:?}");
         assert!(!["token", "pass@", "sesame"].iter().any(|secret| shown.contains(secret)), "{shown}");
+    }
+
+    #[tokio::test]
+    async fn why_a_receiver_is_not_reached_is_said_without_its_address() {
+        let webhook = webhook("http://127.0.0.1:1/services/token").unwrap();
+        let incident = reclaimer_domain::alert::Incident {
+            id: "i".to_owned(),
+            rule: "r".to_owned(),
+            subject: "s".to_owned(),
+            what: "w".to_owned(),
+            since: reclaimer_testkit::noon(),
+            opened_at: reclaimer_testkit::noon(),
+            told_at: reclaimer_testkit::noon(),
+            resolved_at: None,
+        };
+        let event = reclaimer_domain::alert::AlertEvent::Opened;
+        let message = crate::watch::message(event, incident, reclaimer_testkit::noon(), "m".to_owned());
+        let why = webhook.deliver(&message).await.unwrap_err().why;
+        assert!(why.starts_with("the receiver cannot be reached: "), "{why}");
+        assert!(why.contains("refused") && !why.contains("token"), "{why}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use reclaimer_health::{Database, LinkMode, Loop, Process, Queues, Recovery, Status};
+use reclaimer_health::{Database, LinkMode, Loop, Process, Queue, Queues, Recovery, Status};
 use reclaimer_testkit::noon;
 
 fn health(indicators: Vec<(&str, Figures)>) -> Health {
@@ -81,6 +81,25 @@ fn queues_are_judged_by_what_they_hold() {
     assert_eq!(oldest[0].what, "a job has been due for 100 s and nobody took it");
     assert_eq!(oldest[0].since, Some(ago(100)));
     assert_eq!(found(Condition::OldestQueuedAbove(Duration::from_secs(100)), &health), []);
+    // Where the queue is known it is named.
+    let mut health = health;
+    let queue = |name: &str, paused| Queue {
+        name: name.to_owned(),
+        paused,
+        queued: 1,
+        oldest_queued_at: Some(ago(100)),
+        running: 0,
+        failed: 0,
+        quarantined: 0,
+        last_taken_at: None,
+    };
+    for queue in [queue("held", true), queue("slow", false)] {
+        let mut indicator = health.indicators[0].clone();
+        indicator.figures = Figures::Queue(queue);
+        health.indicators.push(indicator);
+    }
+    let oldest = found(Condition::OldestQueuedAbove(Duration::from_secs(99)), &health);
+    assert_eq!(oldest[0].what, "a job in queue `slow` has been due for 100 s and nobody took it");
 }
 
 #[test]
@@ -152,10 +171,30 @@ fn restarts_are_counted_within_their_time() {
     assert_eq!(look(0, 50, ProcessState::Running), None);
     assert_eq!(look(10, 52, ProcessState::Running), None);
     let often = look(20, 53, ProcessState::Running).unwrap();
-    assert_eq!(often, "process `w-1` was started again 3 times within 60 s; it last ended: exited with 1");
+    assert_eq!(often, "process `w-1` was started again 3 times within 60 s; it last exited with 1");
     assert!(look(69, 53, ProcessState::Running).is_some());
     assert_eq!(look(80, 53, ProcessState::Running), None, "long ago");
     // A new server counts anew.
     assert_eq!(look(90, 1, ProcessState::Running), None);
     assert!(look(91, 1, ProcessState::Exhausted).is_some(), "whoever is given up needs a person");
+}
+
+#[test]
+fn what_kills_all_processes_of_a_worker_is_one_incident() {
+    let process = |name: &str, worker: &str| Process {
+        name: name.to_owned(),
+        worker: worker.to_owned(),
+        state: ProcessState::Exhausted,
+        restarts: 5,
+        last_end: None,
+        starts_at: None,
+    };
+    let processes = [("a-1", "a"), ("b-1", "b"), ("a-2", "a"), ("a-3", "a")];
+    let health =
+        health(processes.map(|(name, worker)| (name, Figures::Process(process(name, worker)))).into());
+    let within = Duration::from_secs(60);
+    let found = found(Condition::WorkerRestartsAbove { restarts: 9, within }, &health);
+    let said: Vec<(&str, &str)> = found.iter().map(|it| (it.subject.as_str(), it.what.as_str())).collect();
+    let of_a = "what is said of a-1; so it is with 2 others of worker `a`";
+    assert_eq!(said, [("a", of_a), ("b", "what is said of b-1")]);
 }

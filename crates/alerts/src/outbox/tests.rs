@@ -48,6 +48,11 @@ fn a_message_of_yesterday_is_given_up() {
     outbox.failed("a", "x".to_owned(), None, noon() + Duration::from_secs(86_400), &mut seeded(1));
     assert_eq!(fates(&outbox), [("a", "given_up")]);
     assert_eq!(outbox.next(), None);
+    // Also one that was never tried.
+    outbox.push(message("b"));
+    assert!(!outbox.give_up_old(noon() + Duration::from_secs(86_399)));
+    assert!(outbox.give_up_old(noon() + Duration::from_secs(86_400)));
+    assert_eq!(fates(&outbox), [("a", "given_up"), ("b", "given_up")]);
 }
 
 #[test]
