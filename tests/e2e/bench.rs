@@ -75,6 +75,13 @@ async fn a_server_under_load_keeps_within_its_memory() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_idle_server_is_measured() -> Result<()> {
+    let measured = measured(&["footprint", "--rows", "2000", "--starts", "2", "--each", "100ms"]).await?;
+    assert_eq!((how_many(&measured, "times"), how_many(&measured, "counts")), (2, 5), "{measured}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_pure_parts_are_measured() -> Result<()> {
     assert_eq!(how_many(&measured(&["codec", "--each", "5ms"]).await?, "rates"), 7);
     assert_eq!(how_many(&measured(&["policy", "--each", "5ms"]).await?, "rates"), 5);

@@ -93,7 +93,7 @@ pub(crate) async fn start_leashed(
 
 /// The TCP address that the server wrote down.
 async fn address(child: &mut Child, listen: &Path, log: &Path) -> Result<String> {
-    let mut beat = tokio::time::interval(Duration::from_millis(20));
+    let mut beat = tokio::time::interval(Duration::from_millis(2));
     loop {
         beat.tick().await;
         if let Some(status) = child.try_wait()? {

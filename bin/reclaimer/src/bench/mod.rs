@@ -4,9 +4,11 @@ mod codec;
 mod drive;
 mod engine;
 mod figure;
+mod footprint;
 mod http;
 mod place;
 mod policy;
+mod process;
 mod progress;
 mod recovery;
 mod soak;
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     Recovery(recovery::Args),
     /// Load a server fully, with clients that stall and a reader that stays, and watch its memory
     Soak(soak::Args),
+    /// See how soon a server is ready, and what one takes that has nothing to do
+    Footprint(footprint::Args),
     /// Work for the measurements of recovery
     #[command(hide = true)]
     Worker(recovery::worker::Args),
@@ -70,6 +74,7 @@ pub(crate) async fn run(
         Command::Socket(args) => socket::measure(&args, &place(&args.dir)?).await?,
         Command::Recovery(args) => recovery::measure(&args, &place(&args.dir)?).await?,
         Command::Soak(args) => soak::measure(&args, &place(&args.dir)?).await?,
+        Command::Footprint(args) => footprint::measure(&args, &place(&args.dir)?).await?,
         Command::Worker(args) => return recovery::worker::run(args).await,
         Command::BareServer(args) => return http::bare_server::run(&args).await,
         Command::Codec { each } => codec::measure(each)?.into(),

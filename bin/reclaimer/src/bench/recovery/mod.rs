@@ -57,7 +57,7 @@ impl Size {
         if args.quick {
             Self { deaths: 2, at_once: 2, kills: kills.min(20), rows: 2_000, lost: 200, cycles: 5, turns: 1 }
         } else {
-            Self { deaths: 60, at_once: 6, kills, rows: args.rows, lost: 10_000, cycles: 300, turns: 5 }
+            Self { deaths: 48, at_once: 12, kills, rows: args.rows, lost: 10_000, cycles: 300, turns: 5 }
         }
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use super::figure::{Count, Measured, Moment};
 use super::http::wire::Address;
 use super::place::Place;
+use super::process::Process;
 use super::progress::Progress;
 use crate::server_process::ServerProcess;
 use load::Done;
@@ -71,7 +72,11 @@ pub(super) async fn measure(args: &Args, place: &Place) -> Result<Measured> {
     }
     hostile::all(&mut tasks, &server.address, &token, end);
     tasks.spawn(read_for_long(file.clone(), start, args.length));
-    let watch = Watch { pid: server.pid()?, log: file.with_extension("db-wal"), done: Arc::clone(&done) };
+    let watch = Watch {
+        process: Process(server.pid()?),
+        log: file.with_extension("db-wal"),
+        done: Arc::clone(&done),
+    };
     let curve = watch.curve(start, args.length, &progress).await?;
     while let Some(ended) = tasks.join_next().await {
         ended??;

@@ -4,18 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::time::{Instant, sleep_until};
 
 use super::load::Done;
 use crate::bench::figure::Moment;
+use crate::bench::process::Process;
 use crate::bench::progress::Progress;
 
 /// So often, spread over the whole time.
 pub(super) const MOMENTS: u64 = 200;
 
 pub(super) struct Watch {
-    pub(super) pid: u32,
+    pub(super) process: Process,
     /// The write-ahead log.
     pub(super) log: PathBuf,
     pub(super) done: Arc<Done>,
@@ -37,7 +38,7 @@ impl Watch {
             curve.push(Moment {
                 seconds: (now - start).as_secs_f64(),
                 per_second: (operations - before) as f64 / (now - at).as_secs_f64().max(f64::EPSILON),
-                resident_bytes: self.resident()?,
+                resident_bytes: self.process.resident()?,
                 // Looked at by its name: the database's files are opened by nobody but the engine.
                 log_bytes: std::fs::metadata(&self.log).map_or(0, |found| found.len()),
             });
@@ -45,14 +46,5 @@ impl Watch {
             progress.step();
         }
         Ok(curve)
-    }
-
-    /// How much memory the server takes now.
-    fn resident(&self) -> Result<u64> {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.pid)).context("the server is gone")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib * 1_024)
     }
 }
