@@ -1,4 +1,5 @@
-//! Clients that do what they should not: they speak and read byte by byte, ask for much and read none of it, or say nothing.
+//! Clients that do what they should not: they speak and read byte by byte, ask for much and read none of it, listen to
+//! what happens live and never hear it, or say nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::bench::store::payload;
 /// So many of each kind.
 const SLOW: usize = 32;
 const STALLED: usize = 16;
+const DEAF: usize = 16;
 const SILENT: usize = 16;
 /// So many answers a stalled client asks for at once.
 const ASKED: usize = 200;
@@ -36,6 +38,11 @@ pub(super) fn all(tasks: &mut JoinSet<Result<()>>, address: &str, token: &Arc<st
     for _ in 0..STALLED {
         let lists = Arc::clone(&lists);
         tasks.spawn(again(address.to_owned(), end, move |stream| stalled(stream, Arc::clone(&lists))));
+    }
+    let events: Arc<[u8]> = request("GET", "/api/admin/events", Some(token), "").into();
+    for _ in 0..DEAF {
+        let events = Arc::clone(&events);
+        tasks.spawn(again(address.to_owned(), end, move |stream| stalled(stream, Arc::clone(&events))));
     }
     for _ in 0..SILENT {
         tasks.spawn(again(address.to_owned(), end, silent));
@@ -74,8 +81,8 @@ async fn slow(mut stream: TcpStream, create: Arc<[u8]>) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn stalled(mut stream: TcpStream, lists: Arc<[u8]>) -> std::io::Result<()> {
-    stream.write_all(&lists).await?;
+async fn stalled(mut stream: TcpStream, asked: Arc<[u8]>) -> std::io::Result<()> {
+    stream.write_all(&asked).await?;
     // It reads nothing, for as long as it is let.
     std::future::pending().await
 }
