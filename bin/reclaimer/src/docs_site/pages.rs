@@ -24,6 +24,7 @@ documents! {
     "decisions/0003": "docs/decisions/0003-axum-on-hyper-util.md",
     "decisions/0004": "docs/decisions/0004-diesel-with-hand-built-statements.md",
     "decisions/0005": "docs/decisions/0005-worker-launcher.md",
+    "decisions/0006": "docs/decisions/0006-flush-beside-the-next-group.md",
     "operating": "docs/operating.md",
     "performance": "docs/performance.md",
     "worker-http": "docs/worker-http.md",
