@@ -74,7 +74,7 @@ async fn a_breaker_that_opens_is_told_once_and_when_it_closes_once() -> Result<(
     let text = said["text"].as_str().context("no text")?;
     assert!(text.starts_with("🚨 reclaimer on host-1: link `crawler` is not reached: "), "{text}");
     failed_to_connect(&server, 5).await?;
-    server.stop().await?;
+    server.crash().await?;
 
     // It lasts, and another server on the same data knows that people know.
     let server = Server::start(folder.path(), &setup).await?;
@@ -108,6 +108,10 @@ async fn a_receiver_that_was_away_is_told_when_it_is_back_also_by_the_next_serve
     })
     .await?;
     assert_eq!(waiting["fate"], "waiting");
+    let words = ["--config=reclaimer.toml", "--data=data", "doctor"];
+    let doctor = reclaimer(folder.path(), &[], &words).await?.expect(0);
+    assert!(doctor.contains("1 messages wait for http://127.0.0.1:"), "{doctor}");
+    assert!(doctor.contains("the circuit of link `crawler` is open"), "{doctor}");
     let why = waiting["lastError"].as_str().unwrap_or_default();
     assert!(why.starts_with("the receiver cannot be reached: "), "{why}");
     server.stop().await?;

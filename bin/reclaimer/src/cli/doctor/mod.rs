@@ -1,6 +1,7 @@
 //! `reclaimer doctor`: checks what on-call would check, and says what to do about each finding.
 
 mod database;
+mod health;
 mod policy;
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -12,7 +13,6 @@ use bytesize::ByteSize;
 use chrono::{DateTime, TimeDelta, Utc};
 use reclaimer_domain::ports::Clock;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::Common;
 use crate::client::{Client, Refusal};
@@ -184,23 +184,6 @@ fn link_socket(name: &str, path: &Path, mode: Mode) -> Finding {
     }
 }
 
-/// Links and processes, as the running server has them.
-async fn fleet(client: &Client) -> Vec<Finding> {
-    let Ok(fleet) = client.get(&["api", "admin", "workers"]).await else { return Vec::new() };
-    let count = |key: &str| fleet[key].as_array().map_or(0, Vec::len);
-    let problems: Vec<&str> =
-        fleet["problems"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if problems.is_empty() {
-        let (links, workers, processes) = (count("links"), count("workers"), count("processes"));
-        let found = format!(
-            "{links} links, {workers} connections, {processes} supervised processes, and nothing amiss"
-        );
-        return vec![Finding::ok("workers", found)];
-    }
-    let advice = "see `reclaimer links list` and `reclaimer workers list`; jobs wait meanwhile";
-    problems.into_iter().map(|problem| Finding::warning("workers", problem, advice)).collect()
-}
-
 /// The running server: whether it can serve, and whether its clock is ours.
 async fn server(common: &Common, settings: &Settings) -> Vec<Finding> {
     let client = match common.client() {
@@ -224,7 +207,8 @@ async fn server(common: &Common, settings: &Settings) -> Vec<Finding> {
     });
     findings.extend(clock(&client).await);
     findings.extend(policy::in_force(&client, &settings.recovery).await);
-    findings.extend(fleet(&client).await);
+    findings.extend(health::indicators(&client).await);
+    findings.extend(health::alerts(&client).await);
     findings
 }
 
