@@ -38,3 +38,4 @@ mod storage;
 mod supervised;
 mod systemd;
 mod top;
+mod traces;

@@ -18,6 +18,7 @@ mod server_process;
 mod system;
 mod systemd;
 mod top;
+mod traces;
 mod wiring;
 
 use std::process::ExitCode;

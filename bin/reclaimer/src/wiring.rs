@@ -34,6 +34,7 @@ use crate::fleet::{self, Crew, Sockets};
 use crate::health::{self, Counted, Ledger, Observer};
 use crate::policy::{self, PolicyFile};
 use crate::system::Seed;
+use crate::traces::Traces;
 
 /// What the graph needs from outside.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub(crate) struct Outside {
     pub(crate) sockets: Sockets,
     /// What recovery decides by.
     pub(crate) policy: policy::Loaded,
+    /// What records traces, where anybody takes them.
+    pub(crate) traces: Option<Arc<Traces>>,
     /// Cancelled when the server is to end.
     pub(crate) shutdown: CancellationToken,
 }
@@ -61,6 +64,7 @@ pub(crate) struct Graph {
     crew: Crew,
     turning: Vec<Beat>,
     pump: Pump,
+    traces: Option<Arc<Traces>>,
     router: axum::Router,
     listeners: Listeners,
     limits: Limits,
@@ -70,7 +74,7 @@ pub(crate) struct Graph {
 
 /// Puts everything together.
 pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
-    let Outside { clock, seed, auth, listeners, sockets, policy, shutdown } = outside;
+    let Outside { clock, seed, auth, listeners, sockets, policy, traces, shutdown } = outside;
 
     let arrivals = Arc::new(Arrivals::new(Arc::clone(&clock)));
     let roster = Arc::new(Roster::default());
@@ -83,6 +87,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
         ledger: Arc::clone(&ledger),
         metrics: Arc::clone(&metrics),
         feed: Arc::clone(&feed),
+        traces: traces.clone(),
     });
     let store = SqliteStore::open(sqlite(settings)?, Arc::clone(&news) as _)?;
     let jobs: Arc<dyn JobStore> = Arc::new(store.clone());
@@ -91,7 +96,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
     let issuer: Arc<dyn TokenIssuer> = Arc::new(OAuthIssuer::new(providers(settings)?, Timeouts::default())?);
 
     let provisioning = Provisioning::new(
-        provisioning(settings),
+        reclaimer_provisioning::Config { traces: traces.is_some(), ..provisioning(settings) },
         reclaimer_provisioning::Deps {
             jobs: Arc::clone(&jobs),
             accounts: Arc::clone(&accounts),
@@ -150,7 +155,12 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
     )?;
     let live = Live::new(Arc::clone(&feed), Arc::new(store.clone()));
     let pump = Pump::new(feed, Arc::clone(&jobs), Arc::clone(&fleet) as _, Arc::clone(&clock));
-    let counted = Arc::new(Counted { metrics, observer: Arc::clone(&observer) });
+    let counted = Arc::new(Counted {
+        metrics,
+        observer: Arc::clone(&observer),
+        traces: traces.clone(),
+        clock: Arc::clone(&clock),
+    });
     let sessions = Arc::new(Sessions::new(auth.admin.clone(), seed.generator("sessions")));
     let dashboard = reclaimer_dashboard::router(reclaimer_dashboard::Deps {
         sessions: Arc::clone(&sessions),
@@ -198,6 +208,7 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
         crew,
         turning,
         pump,
+        traces,
         router,
         listeners,
         limits,
@@ -234,7 +245,18 @@ impl Graph {
     /// engine finishes its batch, workers and then links end, the writer carries out what waits.
     pub(crate) async fn run(self) -> Served {
         let Self {
-            store, engine, retention, alerts, crew, pump, router, listeners, limits, shutdown, ..
+            store,
+            engine,
+            retention,
+            alerts,
+            crew,
+            pump,
+            traces,
+            router,
+            listeners,
+            limits,
+            shutdown,
+            ..
         } = self;
         let crew = crew.start();
         let engine = tokio::spawn(engine.run(shutdown.clone()));
@@ -258,6 +280,11 @@ impl Graph {
             error!(area = "SUPERVISOR", %panic, "the supervision of workers ended by a panic");
         }
         store.close().await;
+        if let Some(traces) = traces
+            && let Err(panic) = tokio::task::spawn_blocking(move || traces.end()).await
+        {
+            error!(area = "JOB-MANAGER", %panic, "sending the last traces ended by a panic");
+        }
         served
     }
 }
@@ -270,6 +297,7 @@ struct News {
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
     feed: Arc<Feed>,
+    traces: Option<Arc<Traces>>,
 }
 
 impl StoreListener for News {
@@ -285,6 +313,9 @@ impl StoreListener for News {
         self.ledger.committed(group);
         self.metrics.committed(group);
         self.feed.committed(group);
+        if let Some(traces) = &self.traces {
+            traces.committed(group);
+        }
     }
 }
 
@@ -297,6 +328,9 @@ impl RunListener for News {
     fn ended(&self, report: &RunReport, at: DateTime<Utc>) {
         self.metrics.ended(report, at);
         self.feed.ended(report, at);
+        if let Some(traces) = &self.traces {
+            traces.ended(report, at);
+        }
     }
 }
 

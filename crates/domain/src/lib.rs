@@ -15,4 +15,5 @@ pub mod recovery;
 pub mod saw;
 pub mod secret;
 pub mod time;
+pub mod trace;
 pub mod wire;

@@ -21,6 +21,8 @@ pub struct Config {
     pub refresh_before: Duration,
     /// Handing out a job waits no longer than this for fresh credentials.
     pub hand_out_refresh_timeout: Duration,
+    /// Whether traces are recorded, so that workers are to go on with them.
+    pub traces: bool,
 }
 
 /// What a group and a project ask for unless configured otherwise: the commands of the original system.
@@ -42,6 +44,7 @@ impl Default for Config {
             spawn: SpawnRules::new(table),
             refresh_before: Duration::from_secs(60),
             hand_out_refresh_timeout: Duration::from_secs(5),
+            traces: false,
         }
     }
 }

@@ -9,6 +9,7 @@ use reclaimer_domain::job::Job;
 use reclaimer_domain::name::{Command, QueueName, WorkerId};
 use reclaimer_domain::ports::{Claim, StoreError};
 use reclaimer_domain::time::between;
+use reclaimer_domain::trace::traceparent;
 use reclaimer_domain::wire::JobOnTheWire;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -172,6 +173,8 @@ impl Provisioning {
             Some(account) => Arc::clone(&self.inner).credentials_to_hand_out(account).await,
             None => None,
         };
-        JobOnTheWire::new(job, credentials)
+        let lease = job.lease.as_ref().filter(|_| self.inner.config.traces);
+        let traceparent = lease.map(|lease| traceparent(&job.id, &lease.token));
+        JobOnTheWire { traceparent, ..JobOnTheWire::new(job, credentials) }
     }
 }

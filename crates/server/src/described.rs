@@ -49,6 +49,9 @@ pub(crate) struct JobOnTheWire {
     created_at: DateTime<Utc>,
     /// The job that created it.
     spawned_from: Option<String>,
+    /// The span to go on from (W3C Trace Context); absent where the server records no traces.
+    #[schema(nullable = false)]
+    traceparent: Option<String>,
     /// Absent when the job was only looked at.
     #[schema(nullable = false)]
     lease: Option<Lease>,

@@ -20,7 +20,7 @@ mod state;
 
 pub use auth::{Auth, Peer};
 pub use listen::{Address, BindError, InvalidAddress, Listeners, bind_unix};
-pub use metrics::{MetricsPage, MetricsSource};
+pub use metrics::{Answered, MetricsPage, MetricsSource};
 pub use problem::Problem;
 pub use routes::{openapi, router};
 pub use serve::{Limits, Served, serve};

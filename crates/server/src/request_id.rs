@@ -7,6 +7,7 @@ use axum::response::Response;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use crate::metrics::{Answered, CreatedJobs, TRACEPARENT};
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -28,6 +29,7 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
     request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let traceparent = request.headers().get(TRACEPARENT).cloned();
     let begun = Instant::now();
 
     let mut answer = next.run(request).await;
@@ -49,7 +51,16 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
     }
     let (status, took) = (answer.status().as_u16(), begun.elapsed());
     let route = route.as_deref().unwrap_or("-");
-    app.metrics.answered(route, status, took);
+    let created = answer.extensions_mut().remove::<CreatedJobs>();
+    app.metrics.answered(&Answered {
+        id: &id,
+        method: method.as_str(),
+        route,
+        status,
+        took,
+        traceparent: traceparent.as_ref().and_then(|value| value.to_str().ok()),
+        created: created.as_ref().map_or(&[], |created| &created.0),
+    });
     let elapsed_ms = took.as_secs_f64() * 1_000.0;
     if answer.status().is_server_error() {
         warn!(area = "JOB-MANAGER", request_id = %id, %method, route, status, code, elapsed_ms, "request failed");

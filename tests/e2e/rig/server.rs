@@ -31,6 +31,8 @@ pub(crate) struct Setup {
     pub(crate) variables: Vec<(String, String)>,
     /// Whether the settings name an admin token, so that none is made.
     pub(crate) own_admin_token: bool,
+    /// More of its environment.
+    pub(crate) env: Vec<(&'static str, String)>,
 }
 
 impl Setup {
@@ -128,6 +130,7 @@ impl Server {
             .args(setup.listen_words())
             .current_dir(folder)
             .env_remove("RECLAIMER_TOKEN")
+            .envs(setup.env.iter().map(|(name, value)| (name, value)))
             .envs(setup.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(std::fs::File::options().create(true).append(true).open(folder.join("out.log"))?)

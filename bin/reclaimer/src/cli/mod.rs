@@ -33,6 +33,7 @@ Environment:
   RECLAIMER_TOKEN             The admin token [default: the one in the data folder]
   RECLAIMER_SERVER            The server to ask, as --server
   RECLAIMER_<SECTION>__<KEY>  A setting, e.g. RECLAIMER_SERVER__LISTEN; see `reclaimer config`
+  OTEL_EXPORTER_OTLP_ENDPOINT Where the server sends traces; none without it
   NO_COLOR                    No colours, if it is set to anything";
 
 /// Hands jobs to workers and gets every job back that goes wrong

@@ -18,6 +18,7 @@ use crate::logging;
 use crate::policy::{self, PolicyFile};
 use crate::system::{EndSignals, ReloadSignals, Seed, SystemClock};
 use crate::systemd;
+use crate::traces;
 use crate::wiring::{self, Outside, database_file};
 
 #[derive(Debug, Default, clap::Args)]
@@ -63,6 +64,7 @@ pub(super) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         listeners,
         sockets,
         policy,
+        traces: traces::from_environment()?,
         shutdown: shutdown.clone(),
     };
     let graph = wiring::build(&settings, outside)?;

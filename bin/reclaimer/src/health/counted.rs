@@ -2,25 +2,33 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use reclaimer_server::{MetricsPage, MetricsSource};
-use reclaimer_telemetry::{CONTENT_TYPE, Metrics, Observed};
+use reclaimer_domain::ports::Clock;
+use reclaimer_server::{Answered, MetricsPage, MetricsSource};
+use reclaimer_telemetry::{CONTENT_TYPE, Metrics, Observed, Request};
 
 use super::observer::{Look, Observer};
+use crate::traces::Traces;
 
-/// Everything that `GET /metrics` shows.
+/// Everything that `GET /metrics` shows, and what requests are recorded by.
 #[derive(Debug)]
 pub(crate) struct Counted {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) observer: Arc<Observer>,
+    pub(crate) traces: Option<Arc<Traces>>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 #[async_trait]
 impl MetricsSource for Counted {
-    fn answered(&self, route: &str, status: u16, took: Duration) {
+    fn answered(&self, request: &Answered<'_>) {
+        let Answered { id, method, route, status, took, traceparent, created } = *request;
         self.metrics.answered(route, status, took);
+        if let (Some(traces), Some(traceparent)) = (&self.traces, traceparent) {
+            let at = self.clock.now();
+            traces.answered(&Request { id, method, route, status, took, at, traceparent, created });
+        }
     }
 
     async fn page(&self) -> Result<MetricsPage, fmt::Error> {

@@ -40,6 +40,9 @@ pub struct JobOnTheWire {
     pub created_at: DateTime<Utc>,
     /// The job that created it.
     pub spawned_from: Option<JobId>,
+    /// The trace that what the worker does belongs to (W3C Trace Context); absent where nobody records traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
     /// The lease; absent when the job was only looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseOnTheWire>,
@@ -112,6 +115,7 @@ impl JobOnTheWire {
             resume_state: job.resume_state,
             created_at: job.created_at,
             spawned_from: job.spawned_from,
+            traceparent: None,
             lease: job.lease.map(|lease| LeaseOnTheWire {
                 token: lease.token.expose().to_owned(),
                 expires_at: lease.expires_at,

@@ -245,7 +245,9 @@ mod tests {
             expires_at: None,
             provider_id: "g".parse().unwrap(),
         };
-        let written = serde_json::to_value(JobOnTheWire::new(job, Some(credentials))).unwrap();
+        let traceparent = Some("00-0-0-01".to_owned());
+        let written = JobOnTheWire { traceparent, ..JobOnTheWire::new(job, Some(credentials)) };
+        let written = serde_json::to_value(written).unwrap();
         assert_described(&described, "JobOnTheWire", &written);
         assert_described(&described, "Lease", &written["lease"]);
         assert_described(&described, "Credentials", &written["credentials"]);

@@ -17,6 +17,7 @@ use super::paging::{self, PageParameters};
 use crate::code;
 use crate::described::{Ordered, Orders};
 use crate::extract::{Body, Document, Empty, Id, Objects, Parameters};
+use crate::metrics::{CreatedJobs, TRACEPARENT};
 use crate::problem::{Problem, ProblemDocument};
 use crate::shapes::{EventShape, JobReadShape, JobShape, ListShape};
 use crate::state::App;
@@ -96,6 +97,9 @@ pub(crate) async fn create(
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code::UNKNOWN_PARENT, detail));
         }
     };
+    let new = |job: &CreatedJob| (job.created && !replayed).then(|| job.id.clone());
+    let traced =
+        headers.contains_key(TRACEPARENT).then(|| CreatedJobs(jobs.iter().filter_map(new).collect()));
     let mut answer = match (single, jobs.as_slice()) {
         (true, [CreatedJob { id, created }]) => {
             let status = if *created && !replayed { StatusCode::CREATED } else { StatusCode::OK };
@@ -108,6 +112,9 @@ pub(crate) async fn create(
             (StatusCode::CREATED, axum::Json(CreatedList { items })).into_response()
         }
     };
+    if let Some(created) = traced {
+        answer.extensions_mut().insert(created);
+    }
     if replayed {
         answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
