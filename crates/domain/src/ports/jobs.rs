@@ -110,7 +110,8 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
     /// One job, or `None`.
     async fn job(&self, id: &JobId) -> Result<Option<JobRead>, StoreError>;
 
-    /// Jobs of a filter, newest first, from before `cursor`.
+    /// Jobs of a filter, newest first, from before `cursor`. A store may end a page where it has looked at enough: it then
+    /// has fewer jobs than asked for, or none, and still says where the next goes on.
     async fn jobs(
         &self,
         filter: JobFilter,

@@ -6,8 +6,8 @@ use reclaimer_domain::ports::{Applied, Bulk, BulkItem, Ineligible, JobFilter, Re
 
 use super::effects::Effects;
 use super::job_table::{Found, Loaded};
-use super::lists::{counted, filtered};
 use super::manual::administer_found;
+use super::search::{self, counted, id_of};
 
 /// The eligible jobs up to the limit, and whether there are more.
 type Looked = (Vec<BulkItem>, bool);
@@ -52,19 +52,14 @@ fn each(
     if filter.status.is_empty() {
         return Ok((Vec::new(), false));
     }
-    let mut found = filtered(conn, &filter, None, bulk.limit.saturating_add(1), false)?;
-    let limit = usize::try_from(bulk.limit).unwrap_or(usize::MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
+    let from = search::From { newest_first: false, cursor: None };
+    let search::Rows { found, next } = search::rows(conn, &filter, from, bulk.limit)?;
     let mut items = Vec::with_capacity(found.len());
     for found in found {
-        let id = match &found {
-            Ok(Loaded { job, .. }) => job.id.to_string(),
-            Err(broken) => broken.id.clone(),
-        };
+        let id = id_of(&found);
         items.push(BulkItem { id, outcome: act(conn, found)? });
     }
-    Ok((items, more))
+    Ok((items, next.is_some()))
 }
 
 /// How many jobs of the filter are eligible, and why the others are not.

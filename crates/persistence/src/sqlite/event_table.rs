@@ -173,16 +173,16 @@ fn recorded((row, (queue, command, account_id, max_attempts)): (Row, OfJob)) -> 
 
 /// The ids of the first and the last event.
 pub(super) fn ends(conn: &mut SqliteConnection) -> QueryResult<Option<(i64, i64)>> {
-    let first: Option<(i64,)> =
-        prepared!("SELECT id FROM job_event ORDER BY id LIMIT 1").rows::<(BigInt,)>().first(conn)?;
-    Ok(first.map(|(first,)| first).zip(last(conn)?))
+    let first: Option<(Option<i64>,)> =
+        prepared!("SELECT min(id) FROM job_event").rows::<(Nullable<BigInt>,)>().first(conn)?;
+    Ok(first.and_then(|(first,)| first).zip(last(conn)?))
 }
 
 /// The id of the last event.
 pub(super) fn last(conn: &mut SqliteConnection) -> QueryResult<Option<i64>> {
-    let last: Option<(i64,)> =
-        prepared!("SELECT id FROM job_event ORDER BY id DESC LIMIT 1").rows::<(BigInt,)>().first(conn)?;
-    Ok(last.map(|(last,)| last))
+    let last: Option<(Option<i64>,)> =
+        prepared!("SELECT max(id) FROM job_event").rows::<(Nullable<BigInt>,)>().first(conn)?;
+    Ok(last.and_then(|(last,)| last))
 }
 
 /// The first id from which on events are not older than `since`.

@@ -1,10 +1,9 @@
 //! Lists: jobs by filter, and queues with their counts.
 
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
 
 use diesel::sql_types::{BigInt, Text};
-use diesel::{QueryResult, RunQueryDsl, SqliteConnection};
+use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::Status;
 use reclaimer_domain::name::QueueName;
@@ -12,65 +11,10 @@ use reclaimer_domain::ports::{JobFilter, JobRead, Page, QueueState};
 
 use super::counts::{self, Place};
 use super::due;
-use super::job_table::{Found, Loaded, load};
+use super::job_table::{Found, Loaded};
 use super::rare::rare;
-use super::row::{Row, RowSql, job_columns};
-use super::statement::{Bind, Dynamic, prepared};
-
-/// Jobs of a filter in the order of their ids, from beyond the cursor.
-pub(super) fn filtered(
-    conn: &mut SqliteConnection,
-    filter: &JobFilter,
-    cursor: Option<&JobId>,
-    limit: u32,
-    newest_first: bool,
-) -> QueryResult<Vec<Found>> {
-    let (wanted, mut binds) = wanted(filter);
-    let mut sql = format!(concat!("SELECT ", job_columns!(), " FROM job WHERE {wanted}"), wanted = wanted);
-    let (beyond, order) = if newest_first { ("<", "DESC") } else { (">", "ASC") };
-    if let Some(cursor) = cursor {
-        sql.push_str(&format!(" AND id {beyond} ?"));
-        binds.push(cursor.as_str().into());
-    }
-    sql.push_str(&format!(" ORDER BY id {order} LIMIT +?"));
-    binds.push(limit.into());
-    let rows: Vec<Row> = Dynamic::<RowSql> { sql, binds, rows: PhantomData }.load(conn)?;
-    Ok(rows.into_iter().map(load).collect())
-}
-
-/// How many jobs of a filter there are of each status, as stored.
-pub(super) fn counted(conn: &mut SqliteConnection, filter: &JobFilter) -> QueryResult<Vec<(String, u64)>> {
-    let (wanted, binds) = wanted(filter);
-    let sql = format!("SELECT status, count(*) FROM job WHERE {wanted} GROUP BY status ORDER BY status");
-    let counts: Vec<(String, i64)> =
-        Dynamic::<(Text, BigInt)> { sql, binds, rows: PhantomData }.load(conn)?;
-    Ok(counts.into_iter().map(|(status, count)| (status, count.unsigned_abs())).collect())
-}
-
-/// A filter as a condition, and what it binds.
-fn wanted(filter: &JobFilter) -> (String, Vec<Bind<'_>>) {
-    let mut sql = "1 = 1".to_owned();
-    let mut binds: Vec<Bind<'_>> = Vec::new();
-    if !filter.status.is_empty() {
-        let marks = vec!["?"; filter.status.len()].join(", ");
-        sql.push_str(&format!(" AND status IN ({marks})"));
-        binds.extend(filter.status.iter().map(|status| Bind::from(status.as_str())));
-    }
-    let equals = [
-        ("queue", filter.queue.as_ref().map(|name| name.as_str())),
-        ("command", filter.command.as_ref().map(|name| name.as_str())),
-        ("account_id", filter.account_id.as_ref().map(|name| name.as_str())),
-        ("full_path", filter.full_path.as_deref()),
-        ("worker_id", filter.worker_id.as_ref().map(|name| name.as_str())),
-    ];
-    for (column, wanted) in equals {
-        if let Some(wanted) = wanted {
-            sql.push_str(&format!(" AND {column} = ?"));
-            binds.push(wanted.into());
-        }
-    }
-    (sql, binds)
-}
+use super::search;
+use super::statement::prepared;
 
 /// A page of jobs, newest first.
 pub(super) fn page(
@@ -79,16 +23,9 @@ pub(super) fn page(
     cursor: Option<&JobId>,
     limit: u32,
 ) -> QueryResult<Page<JobRead, JobId>> {
-    let mut found = filtered(conn, filter, cursor, limit.saturating_add(1), true)?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let last = found.iter().rev().find_map(|last| match last {
-        Ok(Loaded { job, .. }) => Some(job.id.clone()),
-        Err(broken) => broken.id.parse().ok(),
-    });
-    let items = found.into_iter().map(read).collect();
-    Ok(Page { items, next: last.filter(|_| more) })
+    let from = search::From { newest_first: true, cursor: cursor.map(JobId::as_str) };
+    let search::Rows { found, next } = search::rows(conn, filter, from, limit)?;
+    Ok(Page { items: found.into_iter().map(read).collect(), next: search::cursor(next) })
 }
 
 /// A row for reading.

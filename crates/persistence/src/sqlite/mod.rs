@@ -24,6 +24,7 @@ mod recovery;
 mod report;
 mod retention;
 mod row;
+mod search;
 mod set_aside;
 mod stamp;
 pub(crate) mod statement;

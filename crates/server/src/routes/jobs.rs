@@ -186,7 +186,8 @@ pub(crate) struct ListParameters {
 
 /// List jobs
 ///
-/// Newest first.
+/// Newest first. A part may hold fewer jobs than asked for, or none, and still have a `nextCursor`: it ends where enough jobs
+/// were looked at.
 #[utoipa::path(get, path = "/api/jobs", tag = "producer", params(ListParameters), responses(
     (status = 200, description = "A part of the list", body = ListShape<JobReadShape>),
     (status = 400, description = "A parameter is wrong", body = ProblemDocument),

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets something unexpected has failed")]
 
+mod plans;
+
 use std::any::Any;
 use std::sync::Arc;
 
@@ -22,7 +24,16 @@ struct Sqlite {
     told: Arc<Recorded>,
 }
 
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            plans::check(&self.folder.path().join("test.db"));
+        }
+    }
+}
+
 async fn open() -> Sqlite {
+    plans::note_statements();
     let folder = tempfile::tempdir().unwrap();
     let told = Arc::new(Recorded::default());
     let config = SqliteConfig { min_free: 0, ..SqliteConfig::at(folder.path().join("test.db")) };
@@ -93,3 +104,14 @@ impl Rig for Sqlite {
 }
 
 store_contract!(open);
+
+#[tokio::test]
+async fn what_operators_do_to_a_file_looks_through_no_table() {
+    let rig = open().await;
+    let path = rig.folder.path().join("test.db");
+    reclaimer_persistence::maintenance::inspect(&path).unwrap();
+    let mut history = reclaimer_persistence::HistoryFile::open(&path).unwrap();
+    history.page(noon(), None, 10).unwrap();
+    let order = reclaimer_domain::job::NewJob::of("X".parse().unwrap());
+    reclaimer_persistence::enqueue(&mut rig.connect(), "a".parse().unwrap(), order, noon()).unwrap();
+}
