@@ -67,29 +67,48 @@
   const concerns = (part, name, data) =>
     part.events.some((event) => event === name || event === `${name}:${data?.jobId ?? data?.id}`);
 
-  const source = new EventSource("/api/admin/events");
-  for (const name of names) {
-    source.addEventListener(name, (event) => {
-      let data = null;
-      try {
-        data = JSON.parse(event.data);
-      } catch {
-        // An event without data concerns whoever waits for its kind.
-      }
-      parts.filter((part) => concerns(part, name, data)).forEach(soon);
-    });
-  }
-  let opened = false;
-  source.onopen = () => {
-    sign.hidden = false;
-    // What happened while nobody listened.
-    if (opened) parts.forEach(soon);
-    opened = true;
+  // What is listened to: only the events that a part of this page waits for.
+  const wanted = new URLSearchParams({ events: [...names].join(",") });
+  const jobs = new Set(parts.flatMap((part) => part.events).filter((it) => it.startsWith("job")).map((it) => it.split(":")[1] ?? ""));
+  if (jobs.size > 0 && !jobs.has("")) wanted.set("job", [...jobs].join(","));
+
+  let source = null;
+  const listen = () => {
+    source = new EventSource(`/api/admin/events?${wanted}`);
+    for (const name of names) {
+      source.addEventListener(name, (event) => {
+        let data = null;
+        try {
+          data = JSON.parse(event.data);
+        } catch {
+          // An event without data concerns whoever waits for its kind.
+        }
+        parts.filter((part) => concerns(part, name, data)).forEach(soon);
+      });
+    }
+    // Something is not told.
+    source.addEventListener("gap", () => parts.forEach(soon));
+    let opened = false;
+    source.onopen = () => {
+      sign.hidden = false;
+      // What happened while nobody listened.
+      if (opened) parts.forEach(soon);
+      opened = true;
+    };
+    source.onerror = () => {
+      sign.hidden = true;
+    };
   };
-  source.onerror = () => {
-    sign.hidden = true;
-  };
+  // A browser has few connections to one server: a page that nobody sees needs none.
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) parts.filter((part) => part.again).forEach(soon);
+    if (document.hidden) {
+      source?.close();
+      source = null;
+      sign.hidden = true;
+    } else if (!source) {
+      listen();
+      parts.forEach(soon);
+    }
   });
+  if (!document.hidden) listen();
 })();
