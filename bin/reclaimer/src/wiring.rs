@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use rand::Rng;
 use reclaimer_alerts::Alerts;
+use reclaimer_dashboard::History;
 use reclaimer_domain::ports::{
     AccountStore, Arrival, Clock, Committed, JobStore, RecoveryStore, RunBegun, RunListener, StoreListener,
     TakenLease, TokenIssuer,
@@ -80,12 +81,14 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
     let roster = Arc::new(Roster::default());
     let ledger = Arc::new(Ledger::new(clock.now()));
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    let history = Arc::new(History::new(clock.now()));
     let feed = Arc::new(Feed::new(reclaimer_feed::Config::default(), seed.generator("events").next_u32()));
     let news = Arc::new(News {
         arrivals: Arc::clone(&arrivals),
         roster: Arc::clone(&roster),
         ledger: Arc::clone(&ledger),
         metrics: Arc::clone(&metrics),
+        history: Arc::clone(&history),
         feed: Arc::clone(&feed),
         traces: traces.clone(),
     });
@@ -165,9 +168,16 @@ pub(crate) fn build(settings: &Settings, outside: Outside) -> Result<Graph> {
     let dashboard = reclaimer_dashboard::router(reclaimer_dashboard::Deps {
         sessions: Arc::clone(&sessions),
         jobs: Arc::clone(&jobs),
+        accounts: Arc::clone(&accounts),
+        past: Arc::new(store.clone()),
         provisioning: provisioning.clone(),
         recovery: recovery.clone(),
+        policy: Arc::clone(&policy) as _,
+        policy_defaults: settings.recovery.policy_defaults(),
         fleet: Arc::clone(&fleet) as _,
+        health: Arc::clone(&observer) as _,
+        alerts: Arc::clone(&alerting) as _,
+        history,
         clock: Arc::clone(&clock),
     });
     let router = router(
@@ -298,6 +308,7 @@ struct News {
     metrics: Arc<Metrics>,
     feed: Arc<Feed>,
     traces: Option<Arc<Traces>>,
+    history: Arc<History>,
 }
 
 impl StoreListener for News {
@@ -316,6 +327,7 @@ impl StoreListener for News {
         if let Some(traces) = &self.traces {
             traces.committed(group);
         }
+        self.history.committed(group);
     }
 }
 

@@ -5,7 +5,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 use crate::state::{App, Deps};
-use crate::{assets, guard, job, jobs, login, overview, queues};
+use crate::{accounts, alerts, assets, guard, job, jobs, login, overview, policy, queues, recovery, workers};
 
 /// The dashboard: pages from `/` on. It answers nothing below `/api` or `/docs`.
 pub fn router(deps: Deps) -> Router {
@@ -20,6 +20,19 @@ pub fn router(deps: Deps) -> Router {
         .route("/jobs/{id}", get(job::page).post(job::act))
         .route("/live/jobs/{id}/{part}", get(job::part))
         .route("/jobs/{id}/text/{what}", get(job::text))
+        .route("/recovery", get(recovery::page).post(recovery::start))
+        .route("/live/recovery/schedule", get(recovery::schedule_part))
+        .route("/live/recovery/runs", get(recovery::runs_part))
+        .route("/recovery/runs/{id}", get(recovery::run))
+        .route("/recovery/runs/{id}/undo", get(recovery::undo_preview).post(recovery::undo))
+        .route("/workers", get(workers::page).post(workers::order))
+        .route("/live/workers", get(workers::part))
+        .route("/accounts", get(accounts::page))
+        .route("/policy", get(policy::page).post(policy::reload))
+        .route("/live/policy", get(policy::part))
+        .route("/policy/simulate", get(policy::simulation).post(policy::simulate))
+        .route("/alerts", get(alerts::page).post(alerts::test))
+        .route("/live/alerts", get(alerts::part))
         .route("/logout", post(login::log_out))
         .route_layer(from_fn_with_state(app.clone(), guard::logged_in));
     Router::new()

@@ -80,6 +80,13 @@ async fn a_job_of_scripts_marks_and_endless_strings_shows_as_text() -> Result<()
         filtered,
         &preview,
         &own,
+        "/recovery",
+        "/recovery/runs/%3Cscript%3E",
+        "/workers",
+        "/accounts",
+        "/policy",
+        "/policy/simulate",
+        "/alerts",
         "/jobs/%3Cscript%3Ealert(1)%3C%2Fscript%3E",
         "/login?next=%22%3E%3Cscript%3E",
     ] {

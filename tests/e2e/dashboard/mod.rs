@@ -2,7 +2,9 @@
 
 mod doing;
 mod hostile;
+mod recovering;
 mod session;
 mod visitor;
+mod watching;
 
 use visitor::{Page, Visitor};

@@ -39,7 +39,9 @@ impl Page {
     pub(super) fn all(&self, selector: &str) -> Vec<String> {
         let page = Html::parse_document(&self.text);
         let found = Selector::parse(selector).map(|selector| {
-            let text = |it: scraper::ElementRef<'_>| it.text().collect::<String>();
+            let text = |it: scraper::ElementRef<'_>| {
+                it.descendants().map(|node| piece(node.value())).collect::<String>()
+            };
             let words = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
             page.select(&selector).map(text).map(words).collect()
         });
@@ -131,6 +133,15 @@ impl Visitor {
     pub(super) async fn follow(&self, page: Page) -> Result<Page> {
         let location = page.location().with_context(|| format!("{}: {}", page.status, page.text))?.to_owned();
         self.get(&location).await
+    }
+}
+
+/// What people see of a node of a page: its text, and a gap where something new begins.
+fn piece(node: &scraper::Node) -> &str {
+    match node.as_element().map(scraper::node::Element::name) {
+        Some("td" | "th" | "tr" | "dt" | "dd" | "p" | "li" | "h2" | "h3" | "div" | "option") => " ",
+        Some(_) => "",
+        None => node.as_text().map_or("", |text| text),
     }
 }
 

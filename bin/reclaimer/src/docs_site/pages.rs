@@ -28,6 +28,7 @@ documents! {
     "decisions/0007": "docs/decisions/0007-traces-made-of-what-was-committed.md",
     "operating": "docs/operating.md",
     "watching": "docs/watching.md",
+    "dashboard": "docs/dashboard.md",
     "performance": "docs/performance.md",
     "worker-http": "docs/worker-http.md",
     "worker-protocol": "docs/worker-protocol.md",

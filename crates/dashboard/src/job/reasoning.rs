@@ -7,7 +7,7 @@ use reclaimer_policy::{Explanation, TriedRule};
 use super::sentence;
 use crate::view::parts::table;
 use crate::view::untrusted::shown;
-use crate::view::words::{NAME, moment};
+use crate::view::words::{NAME, action_words, moment};
 
 /// What would happen next, and by which rule.
 pub(super) fn section(it: &Explanation, now: DateTime<Utc>) -> Markup {
@@ -65,7 +65,7 @@ fn tried(rule: &TriedRule) -> Markup {
     html! {
         p { code { (shown(rule.name.as_str(), NAME)) } @if rule.matched { " matches." } @else { " does not match." } }
         @if !rule.conditions.is_empty() {
-            (table("Conditions", &["", "Condition", "Asks for", "Found"], &rule.conditions.iter().map(|it| vec![
+            (table("Conditions", &["Holds", "Condition", "Asks for", "Found"], &rule.conditions.iter().map(|it| vec![
                 mark(it.holds),
                 html! { code { (shown(&it.key, NAME)) } },
                 shown(&it.expected, 300),
@@ -81,16 +81,5 @@ fn mark(holds: bool) -> Markup {
         html! { span.yes { "holds" } }
     } else {
         html! { span.no { "does not" } }
-    }
-}
-
-/// A decision's word, as people say it.
-pub(crate) fn action_words(word: &str) -> &str {
-    match word {
-        "requeue" => "queue it again",
-        "quarantine" => "set it aside for a person",
-        "skip" => "wait",
-        "leave" => "leave it",
-        other => other,
     }
 }

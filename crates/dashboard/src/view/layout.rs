@@ -12,15 +12,24 @@ use crate::view::untrusted::{plain, shown};
 pub(crate) enum Screen {
     Overview,
     Jobs,
+    Recovery,
+    Workers,
+    Policy,
+    Alerts,
 }
 
 impl Screen {
-    const ALL: [Self; 2] = [Self::Overview, Self::Jobs];
+    const ALL: [Self; 6] =
+        [Self::Overview, Self::Jobs, Self::Recovery, Self::Workers, Self::Policy, Self::Alerts];
 
     fn name(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
             Self::Jobs => "Jobs",
+            Self::Recovery => "Recovery",
+            Self::Workers => "Workers",
+            Self::Policy => "Policy",
+            Self::Alerts => "Alerts",
         }
     }
 
@@ -28,6 +37,10 @@ impl Screen {
         match self {
             Self::Overview => "/",
             Self::Jobs => "/jobs",
+            Self::Recovery => "/recovery",
+            Self::Workers => "/workers",
+            Self::Policy => "/policy",
+            Self::Alerts => "/alerts",
         }
     }
 }

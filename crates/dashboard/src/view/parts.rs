@@ -26,7 +26,7 @@ pub(crate) fn job_link(id: &JobId) -> Markup {
 /// A table that scrolls by itself where it is too wide.
 pub(crate) fn table(name: &str, head: &[&str], rows: &[Vec<Markup>]) -> Markup {
     html! {
-        div.scroll role="region" aria-label=(name) tabindex="0" {
+        div.scroll role="group" aria-label=(name) tabindex="0" {
             table {
                 thead { tr { @for cell in head { th scope="col" { (cell) } } } }
                 tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, PreEscaped, html};
 use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::job::Status;
+use reclaimer_domain::recovery::Trigger;
 use reclaimer_domain::time::{between, rfc3339, spoken};
 
 use super::untrusted::shown;
@@ -120,6 +121,27 @@ pub(crate) fn actor(actor: &Actor) -> Markup {
         Actor::Admin => html! { "an admin" },
         Actor::Producer => html! { "a producer" },
         Actor::System => html! { "Reclaimer" },
+    }
+}
+
+/// A decision's word, as people say it.
+pub(crate) fn action_words(word: &str) -> &str {
+    match word {
+        "requeue" => "queue it again",
+        "quarantine" => "set it aside for a person",
+        "skip" => "wait",
+        "leave" => "leave it",
+        other => other,
+    }
+}
+
+/// What set a run off.
+pub(crate) fn trigger_words(trigger: Trigger) -> &'static str {
+    match trigger {
+        Trigger::Startup => "the start of the server",
+        Trigger::Periodic => "the clock",
+        Trigger::Manual => "a person",
+        Trigger::LeaseWatch => "an expired lease",
     }
 }
 
