@@ -275,3 +275,15 @@ async fn low_disk_refuses_new_jobs_and_takes_reports() -> Result<()> {
     assert_eq!(refused["code"], "storage_low", "{refused}");
     assert_works(&server).await
 }
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_stops_nothing() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    // As on a disk without room.
+    let before = ["sh", "-c", "exec \"$@\" 2>/dev/full", "sh"].map(Into::into).to_vec();
+    let server = Server::start(folder.path(), &Setup { before, ..Setup::default() }).await?;
+    server.create(json!({ "command": "X" })).await?;
+    assert_works(&server).await?;
+    assert_eq!(server.stop().await?.code(), Some(0));
+    Ok(())
+}

@@ -24,7 +24,12 @@ pub(crate) fn start(settings: &Settings) {
         LogFormat::Pretty => true,
         LogFormat::Json => false,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that cannot be written, on a full disk say, ends nothing: what the library would complain to is the same log, and
+    // that it cannot be written either would be a panic.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     // A second subscriber in one process cannot happen outside tests, where the first one serves.
     let _ = if pretty {
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
