@@ -37,16 +37,21 @@ impl From<Vec<Firing>> for Findings {
 
 /// What remembers how often processes were started again.
 #[derive(Debug, Default)]
-pub(crate) struct Restarts(BTreeMap<String, VecDeque<(DateTime<Utc>, u64)>>);
+pub(crate) struct Restarts {
+    /// Since when counts are known.
+    since: Option<DateTime<Utc>>,
+    counts: BTreeMap<String, VecDeque<(DateTime<Utc>, u64)>>,
+}
 
 impl Restarts {
     /// Takes in the counts of now, and forgets what is older than `within`. One count before that is kept, to count from.
     pub(crate) fn note(&mut self, health: &Health, within: Duration) {
+        self.since.get_or_insert(health.at);
         let begin = before(health.at, within);
         let mut seen = BTreeMap::new();
         for indicator in &health.indicators {
             let Figures::Process(process) = &indicator.figures else { continue };
-            let mut counts = self.0.remove(&indicator.name).unwrap_or_default();
+            let mut counts = self.counts.remove(&indicator.name).unwrap_or_default();
             // A server that was restarted counts anew.
             if counts.back().is_some_and(|(_, last)| *last > process.restarts) {
                 counts.clear();
@@ -59,14 +64,19 @@ impl Restarts {
             }
             seen.insert(indicator.name.clone(), counts);
         }
-        self.0 = seen;
+        self.counts = seen;
     }
 
     /// How often a process was started again within the time that is remembered.
     fn of(&self, process: &str) -> u64 {
-        let counts = self.0.get(process);
+        let counts = self.counts.get(process);
         let ends = counts.and_then(|counts| Some((counts.front()?.1, counts.back()?.1)));
         ends.map_or(0, |(first, last)| last - first)
+    }
+
+    /// Whether all of this time is remembered: a server that has just started knows nothing of before.
+    fn knows(&self, now: DateTime<Utc>, within: Duration) -> bool {
+        self.since.is_some_and(|since| between(since, now) >= within)
     }
 }
 
@@ -78,14 +88,14 @@ pub(crate) fn find(condition: Condition, health: &Health, restarts: &Restarts) -
     match condition {
         Condition::BreakerOpen => Some(breakers(health)),
         Condition::WorkerRestartsAbove { restarts: most, within } => {
-            Some(restarted(health, restarts, most, within).into())
+            Some(restarted(health, restarts, most, within))
         }
         Condition::DatabaseNotWritable => found(&|indicator| match &indicator.figures {
             Figures::Database(database) if !database.writable => Some(as_said(indicator)),
             _ => None,
         }),
         Condition::LoopStopped => Some(loops(health)),
-        Condition::RecoverySuccessBelow(least) => found(&|indicator| success(indicator, least)),
+        Condition::RecoverySuccessBelow(least) => success(health, least),
         Condition::QuarantinedAbove(most) => {
             let queues = queues(health)?;
             let what = || format!("{} jobs are quarantined and wait for a person", queues.quarantined);
@@ -176,8 +186,10 @@ fn open(link: &Link, breaker: &Breaker) -> Firing {
 }
 
 /// One finding per worker of the configuration, however many of its processes die: what kills one kills the others.
-fn restarted(health: &Health, restarts: &Restarts, most: u64, within: Duration) -> Vec<Firing> {
+fn restarted(health: &Health, restarts: &Restarts, most: u64, within: Duration) -> Findings {
+    let known = restarts.knows(health.at, within);
     let mut by_worker: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut unsure = BTreeSet::new();
     for indicator in &health.indicators {
         let Figures::Process(process) = &indicator.figures else { continue };
         let count = restarts.of(&indicator.name);
@@ -191,6 +203,9 @@ fn restarted(health: &Health, restarts: &Restarts, most: u64, within: Duration) 
                 spoken(within)
             )
         } else {
+            if !known {
+                unsure.insert(process.worker.clone());
+            }
             continue;
         };
         by_worker.entry(&process.worker).or_default().push(what);
@@ -202,19 +217,33 @@ fn restarted(health: &Health, restarts: &Restarts, most: u64, within: Duration) 
         };
         Firing { subject: worker.to_owned(), what: found.swap_remove(0) + &others, since: None }
     });
-    firing.collect()
+    Findings { firing: firing.collect(), unsure }
 }
 
-fn success(indicator: &Indicator, least: f64) -> Option<Firing> {
-    let Figures::Recovery(recovery) = &indicator.figures else { return None };
+/// What a server counted for so long covers the day, but for the part of it that is being forgotten.
+const A_DAY: Duration = Duration::from_secs(20 * 3_600);
+
+/// Of few ends chance would tell: they are no finding, and nothing at all in the first day of a server, which knows of none
+/// before.
+fn success(health: &Health, least: f64) -> Option<Findings> {
+    let recovery = health.indicators.iter().find_map(|indicator| match &indicator.figures {
+        Figures::Recovery(recovery) => Some((indicator, recovery)),
+        _ => None,
+    });
+    let (indicator, recovery) = recovery?;
     let (finished, ended) = (recovery.finished, recovery.ended);
-    let rate = recovery.success_rate.filter(|_| ended >= Limits::default().fewest_ended)?;
+    let Some(rate) = recovery.success_rate.filter(|_| ended >= Limits::default().fewest_ended) else {
+        let known = between(recovery.counted_since, health.at) >= A_DAY;
+        return known.then(Findings::default);
+    };
     let what = || {
         format!(
             "only {finished} of {ended} recovered jobs that ended within a day finished; see by which rules they were recovered"
         )
     };
-    (rate < least).then(|| Firing { subject: indicator.name.clone(), what: what(), since: None })
+    let firing =
+        (rate < least).then(|| Firing { subject: indicator.name.clone(), what: what(), since: None });
+    Some(firing.into_iter().collect::<Vec<_>>().into())
 }
 
 #[cfg(test)]
