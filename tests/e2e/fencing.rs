@@ -117,3 +117,25 @@ async fn a_lease_counts_from_the_moment_it_is_granted() -> Result<()> {
     assert!(left > chrono::Duration::milliseconds(2_900), "it has {left} to go");
     Ok(())
 }
+
+#[tokio::test]
+async fn what_is_logged_of_a_request_names_the_request_and_its_job() -> Result<()> {
+    for format in ["json", "pretty"] {
+        let folder = tempfile::tempdir()?;
+        let server =
+            Server::start(folder.path(), &Setup::with(&format!("[log]\nformat = '{format}'\n"))).await?;
+        let id = server.create(json!({ "command": "X" })).await?;
+        let report = json!({ "taskId": id, "lease": "0".repeat(32), "status": "completed" });
+        let request = server
+            .request(Method::POST, "/api/internal/jobs/progress")
+            .bearer_auth(&server.worker)
+            .header("x-request-id", "request-of-mine")
+            .json(&report);
+        server.send(request).await?.expect(409);
+        let log = std::fs::read_to_string(folder.path().join("err.log"))?;
+        let line = log.lines().find(|line| line.contains("does not hold the job"));
+        let line = line.with_context(|| format!("nothing is logged: {log}"))?;
+        assert!(line.contains("request-of-mine") && line.contains(&id), "{line}");
+    }
+    Ok(())
+}

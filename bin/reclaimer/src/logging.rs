@@ -8,7 +8,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::{LogFormat, Settings};
@@ -35,7 +35,7 @@ pub(crate) fn start(settings: &Settings) {
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
         builder.with_ansi(colour).event_format(Pretty).try_init()
     } else {
-        builder.json().flatten_event(true).with_target(false).try_init()
+        builder.json().flatten_event(true).with_span_list(false).with_target(false).try_init()
     };
 }
 
@@ -56,6 +56,23 @@ fn picture(area: &str, level: Level) -> &'static str {
 
 /// One line per event: time, level, area, message, fields.
 struct Pretty;
+
+/// Which request and job an event concerns, as its spans say.
+fn concerned<S, N>(context: &FmtContext<'_, S, N>) -> String
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    let mut text = String::new();
+    for span in context.event_scope().into_iter().flatten() {
+        let extensions = span.extensions();
+        if let Some(fields) = extensions.get::<FormattedFields<N>>().filter(|fields| !fields.is_empty()) {
+            text.push(' ');
+            text.push_str(&fields.fields);
+        }
+    }
+    text
+}
 
 /// The parts of an event.
 #[derive(Default)]
@@ -104,7 +121,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut out: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut parts = Parts::default();
         event.record(&mut parts);
         let level = *event.metadata().level();
@@ -122,8 +144,11 @@ where
         let picture = picture(&parts.area, level);
         writeln!(
             out,
-            "{off} {colour}{level:<5}{off} {picture} {} {colour}{}{off}{dim}{}{off}",
-            parts.area, parts.message, parts.fields
+            "{off} {colour}{level:<5}{off} {picture} {} {colour}{}{off}{dim}{}{}{off}",
+            parts.area,
+            parts.message,
+            parts.fields,
+            concerned(context)
         )
     }
 }

@@ -5,7 +5,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, error_span, warn};
 
 use crate::metrics::{Answered, CreatedJobs, TRACEPARENT};
 use crate::problem::Problem;
@@ -30,9 +30,12 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let traceparent = request.headers().get(TRACEPARENT).cloned();
+    // Whatever is logged meanwhile says which request it concerns, and which job.
+    let job_id = route.as_deref().and_then(|route| job_of(route, request.uri().path()));
+    let span = error_span!("request", request_id = %id, job_id);
     let begun = Instant::now();
 
-    let mut answer = next.run(request).await;
+    let mut answer = next.run(request).instrument(span).await;
     let code = match answer.extensions_mut().remove::<Problem>() {
         Some(problem) => {
             let code = problem.code;
@@ -68,4 +71,23 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
         debug!(area = "JOB-MANAGER", request_id = %id, %method, route, status, code, elapsed_ms, "request");
     }
     answer
+}
+
+/// The job that a path names, where its route is about one.
+fn job_of<'a>(route: &str, path: &'a str) -> Option<&'a str> {
+    let place = route.split('/').position(|part| part == "{id}")?;
+    let about_jobs = route.split('/').nth(place.checked_sub(1)?) == Some("jobs");
+    about_jobs.then(|| path.split('/').nth(place)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_a_job_where_its_route_is_about_one() {
+        assert_eq!(job_of("/api/jobs/{id}/events", "/api/jobs/J/events"), Some("J"));
+        assert_eq!(job_of("/api/jobs", "/api/jobs"), None);
+        assert_eq!(job_of("/api/admin/accounts/{id}", "/api/admin/accounts/A"), None);
+    }
 }
