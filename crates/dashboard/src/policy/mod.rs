@@ -149,13 +149,29 @@ fn row(
 
 /// A value of a policy file, as people read it.
 fn value_of(value: &Value) -> Markup {
-    let text = match value {
+    shown(&words_of(value), 400)
+}
+
+fn words_of(value: &Value) -> String {
+    match value {
         Value::String(text) => text.clone(),
-        Value::Array(values) => {
-            let one = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-            values.iter().map(one).collect::<Vec<_>>().join(", ")
+        Value::Array(values) => values.iter().map(words_of).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(key, value)| format!("{key} {}", words_of(value)));
+            fields.collect::<Vec<_>>().join(", ")
         }
         other => other.to_string(),
-    };
-    shown(&text, 400)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_read_as_words() {
+        let value = json!({ "cap": "1h", "factor": 2.0, "of": ["a", true] });
+        assert_eq!(words_of(&value), "cap 1h, factor 2.0, of a, true");
+    }
 }

@@ -60,7 +60,7 @@ pub(crate) fn bars(chart: &Chart<'_>) -> Markup {
         figure.chart id=(id) {
             figcaption {
                 strong { (title) }
-                @for it in series { span.key class={ "is-" (it.state.as_str()) } { (it.name) } }
+                @for it in series { span class={ "key is-" (it.state.as_str()) } { (it.name) } }
             }
             @if let Some(picture) = draw(chart) {
                 svg viewBox={ "0 0 " (SIZE.0) " " (SIZE.1) } role="img" aria-label=(said) { (picture) }
@@ -192,6 +192,7 @@ mod tests {
         );
         assert!(shown.contains("<title>08:00, 1,200 finished, 600 failed</title>"), "{shown}");
         assert!(shown.contains("<td>08:59</td><td>7</td><td>3</td>"), "{shown}");
+        assert!(shown.contains("<span class=\"key is-failed\">failed</span>"), "{shown}");
         assert_eq!(shown.matches("class=\"hover\"").count(), 2, "empty minutes say nothing");
         assert_eq!(shown.matches("class=\"bar is-finished\"").count(), 2);
         assert_eq!(shown.matches("class=\"bar is-failed\"").count(), 2);
