@@ -49,15 +49,35 @@ struct Size {
     cycles: usize,
     /// How often very many are recovered.
     turns: u64,
+    /// For how long they come back with the settings as shipped.
+    herd_for: Duration,
 }
 
 impl Size {
     fn of(args: &Args) -> Self {
         let kills = args.kills as usize;
         if args.quick {
-            Self { deaths: 2, at_once: 2, kills: kills.min(20), rows: 2_000, lost: 200, cycles: 5, turns: 1 }
+            Self {
+                deaths: 2,
+                at_once: 2,
+                kills: kills.min(20),
+                rows: 2_000,
+                lost: 200,
+                cycles: 5,
+                turns: 1,
+                herd_for: Duration::from_secs(2),
+            }
         } else {
-            Self { deaths: 48, at_once: 12, kills, rows: args.rows, lost: 10_000, cycles: 300, turns: 5 }
+            Self {
+                deaths: 48,
+                at_once: 12,
+                kills,
+                rows: args.rows,
+                lost: 10_000,
+                cycles: 300,
+                turns: 5,
+                herd_for: Duration::from_secs(12),
+            }
         }
     }
 }

@@ -65,7 +65,9 @@ impl Ours {
         let store = SqliteStore::open(SqliteConfig::at(path), Arc::new(Nobody))?;
         store.probe(SystemClock.now()).await?;
         let ids = IdGenerator::new(Seed::from(7).generator("bench"));
-        let order = NewJob { payload: payload(), ..NewJob::of("BENCH".parse()?) };
+        // Where they are lost again and again, none is given up.
+        let max_attempts = NewJob::MOST_ATTEMPTS;
+        let order = NewJob { payload: payload(), max_attempts, ..NewJob::of("BENCH".parse()?) };
         Ok(Self {
             store,
             order: Arc::new(order),
