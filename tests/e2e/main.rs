@@ -7,6 +7,7 @@ mod architecture;
 mod bad_requests;
 mod bench;
 mod broken_rows;
+mod browser;
 mod by_hand;
 mod command_line;
 mod configuration;

@@ -1,5 +1,6 @@
 //! A server process, a client for it, and the few tools the tests share.
 
+mod browser;
 mod events;
 mod link;
 mod program;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+pub(crate) use browser::{Browser, DESK, ENTER, PHONE, SPACE, TAB};
 pub(crate) use events::Listener;
 pub(crate) use link::{Peer, Provider, envelope};
 pub(crate) use program::{Ran, reclaimer};

@@ -88,12 +88,10 @@
     }
     // Something is not told.
     source.addEventListener("gap", () => parts.forEach(soon));
-    let opened = false;
     source.onopen = () => {
       sign.hidden = false;
-      // What happened while nobody listened.
-      if (opened) parts.forEach(soon);
-      opened = true;
+      // What happened since the page was made, or while nobody listened.
+      parts.forEach(soon);
     };
     source.onerror = () => {
       sign.hidden = true;

@@ -1,0 +1,6 @@
+//! The dashboard in a real browser.
+
+mod journey;
+mod keyboard;
+mod looks;
+mod scene;
