@@ -5,6 +5,7 @@
 //! group runs, so groups grow with the load and an idle queue waits for nobody. An operation that fails, fails
 //! alone; a commit or a flush that fails, fails for all of its group.
 
+mod checkpoints;
 mod flush;
 mod group;
 mod operation;

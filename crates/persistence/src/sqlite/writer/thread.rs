@@ -7,13 +7,13 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
 use diesel::SqliteConnection;
-use diesel::connection::SimpleConnection;
 use diesel::sql_types::BigInt;
 use reclaimer_domain::ports::StoreError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use super::checkpoints::Checkpoints;
 use super::flush::{Done, Durable, Flush, Log};
 use super::group::{Operations, run_group};
 use super::operation::{Ended, copy};
@@ -31,9 +31,6 @@ const MOST_IN_GROUP: usize = 512;
 
 /// So many jobs, or the first operation on more, are written in bulk in one group: about as long as the rest of a large one.
 const MOST_IN_BULK: usize = 1_000;
-
-/// A checkpoint follows after so many operations and events: the log stays at some 10 MiB, and its cost is spread over many.
-const CHECKPOINT_AFTER: usize = 8_000;
 
 /// What the thread works with.
 pub(super) struct Thread {
@@ -60,7 +57,7 @@ pub(super) struct Thread {
     away: bool,
     /// The last group's number.
     number: u64,
-    since_checkpoint: usize,
+    checkpoints: Checkpoints,
 }
 
 /// A database file and its write-ahead log.
@@ -166,7 +163,7 @@ impl Thread {
             mode: Mode::Create,
             away: false,
             number: 0,
-            since_checkpoint: 0,
+            checkpoints: Checkpoints::new(),
         }
     }
 
@@ -233,7 +230,7 @@ impl Thread {
         };
         match &outcome {
             Ok(()) => {
-                self.since_checkpoint += size + effects.changes.len();
+                self.checkpoints.wrote(size + effects.changes.len());
                 if std::mem::take(&mut self.away) {
                     info!(area = "JOB-MANAGER", "the database is back");
                 }
@@ -337,14 +334,14 @@ impl Thread {
         self.connection = None;
         // After the connection: what is held of the engine's files is closed only when the engine has let go of them.
         self.log = None;
-        self.since_checkpoint = 0;
+        self.checkpoints.begin_anew();
     }
 
     fn after_failure(&mut self, ended: &Ended) {
         match ended {
             Ended::NotCommitted { spoilt: false, .. } => {
                 // On a full disk folding the log into the database is what may give room back.
-                self.checkpoint("TRUNCATE");
+                self.checkpoint();
             }
             Ended::NotCommitted { spoilt: true, .. } | Ended::Unknown(_) => self.disconnect(),
         }
@@ -358,16 +355,15 @@ impl Thread {
     }
 
     fn checkpoint_if_due(&mut self) {
-        if self.since_checkpoint >= CHECKPOINT_AFTER {
-            self.checkpoint("PASSIVE");
+        if self.checkpoints.is_due() {
+            self.checkpoint();
         }
     }
 
     /// Folds the log into the database as far as readers allow. A failure is no harm: the next one tries again.
-    fn checkpoint(&mut self, how: &str) {
-        self.since_checkpoint = 0;
+    fn checkpoint(&mut self) {
         if let Some((conn, _)) = &mut self.connection
-            && let Err(error) = conn.batch_execute(&format!("PRAGMA wal_checkpoint({how})"))
+            && let Err(error) = self.checkpoints.run(conn)
         {
             debug!(area = "JOB-MANAGER", %error, "a checkpoint failed");
         }
