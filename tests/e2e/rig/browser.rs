@@ -88,6 +88,8 @@ impl Browser {
         let wanted = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": options } } });
         let answer = browser.ask(Method::POST, "/session", Some(wanted)).await?;
         browser.session = answer["sessionId"].as_str().context("no session")?.to_owned();
+        // Its first page loads by itself, and what is set before it is there is lost.
+        browser.open("about:blank").await?;
         browser.size(DESK).await?;
         Ok(browser)
     }
@@ -112,7 +114,13 @@ impl Browser {
 
     /// A command of the browser's own protocol.
     async fn command(&self, name: &str, parameters: Value) -> Result<Value> {
-        self.call("/goog/cdp/execute", json!({ "cmd": name, "params": parameters })).await
+        loop {
+            match self.call("/goog/cdp/execute", json!({ "cmd": name, "params": parameters })).await {
+                // The page that was to take it has just been left for another.
+                Err(error) if error.to_string().contains("aborted by navigation") => {}
+                answered => return answered,
+            }
+        }
     }
 
     /// Gives the window the size of a screen.

@@ -52,6 +52,8 @@ pub(super) fn render(
                     events.push(Event::End(TagEnd::Link));
                 }
             }
+            // The site has no pictures: what is said of one stays.
+            Event::Start(Tag::Image { .. }) | Event::End(TagEnd::Image) => {}
             // Raw HTML is shown, not interpreted.
             Event::Html(raw) | Event::InlineHtml(raw) => events.push(Event::Text(raw)),
             other => events.push(other),
@@ -108,11 +110,11 @@ mod tests {
     fn links_between_files_become_links_between_pages() {
         let page_of =
             |file: &str| (file == "docs/reference/errors.md").then(|| "reference/errors".to_owned());
-        let text = "# A *title*\n\n[codes](reference/errors.md#x), [code](../src/lib.rs), <script>\n\n## `open`, and so on";
+        let text = "# A *title*\n\n[codes](reference/errors.md#x), [code](../src/lib.rs), <script>, ![a cat](cat.png)\n\n## `open`, and so on";
         let (title, body) = render("docs/architecture.md", text, page_of);
         assert_eq!(title.as_deref(), Some("A title"));
         assert!(body.contains("<a href=\"/docs/reference/errors#x\">codes</a>, code"), "{body}");
-        assert!(body.contains("&lt;script&gt;"), "{body}");
+        assert!(body.contains("&lt;script&gt;, a cat</p>"), "{body}");
         assert!(body.contains("<h2 id=\"open-and-so-on\"><code>open</code>, and so on</h2>"), "{body}");
     }
 }
