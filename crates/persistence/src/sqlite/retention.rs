@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::sql_types::Text;
 use diesel::{QueryResult, SqliteConnection};
+use reclaimer_domain::job::Status;
 use reclaimer_domain::ports::{Prune, Pruned, RetentionStore, StoreError};
 
 use super::statement::prepared;
@@ -21,23 +22,13 @@ impl RetentionStore for SqliteStore {
 
 fn prune(conn: &mut SqliteConnection, order: &Prune) -> QueryResult<Pruned> {
     let mut pruned = Pruned::default();
-    if let Some(until) = order.finished {
+    for (status, until) in [(Status::Finished, order.finished), (Status::Cancelled, order.cancelled)] {
+        let Some(until) = until else { continue };
         let ids = prepared!(
             "SELECT id FROM job INDEXED BY job_over WHERE (status = 'finished' OR status = 'cancelled') \
-             AND status = 'finished' AND coalesce(finished_at, updated_at) <= ? \
+             AND status = ? AND coalesce(finished_at, updated_at) <= ? \
              ORDER BY coalesce(finished_at, updated_at) LIMIT +?",
-            until,
-            order.limit
-        )
-        .rows::<(Text,)>()
-        .all(conn)?;
-        remove(conn, ids, order, &mut pruned)?;
-    }
-    if let Some(until) = order.cancelled {
-        let ids = prepared!(
-            "SELECT id FROM job INDEXED BY job_over WHERE (status = 'finished' OR status = 'cancelled') \
-             AND status = 'cancelled' AND coalesce(finished_at, updated_at) <= ? \
-             ORDER BY coalesce(finished_at, updated_at) LIMIT +?",
+            status.as_str(),
             until,
             order.limit
         )
