@@ -40,13 +40,19 @@ async fn gated(server: &Server, gate: &Gate) -> Result<String> {
         .await
 }
 
-/// Waits until this crawler holds a job.
-async fn held_by(server: &Server, job: &str, crawler: &str) -> Result<Value> {
-    until(&format!("{crawler} to hold {job}"), async || {
+/// Waits until this crawler works on a job, which is a moment after the server has given it.
+async fn works_on(crawler: &Crawler, job: &str) -> Result<()> {
+    crawler.says(&format!("started: {job}")).await
+}
+
+/// Waits until this crawler holds a job, and works on it.
+async fn held_by(server: &Server, job: &str, crawler: &Crawler) -> Result<()> {
+    until(&format!("{} to hold {job}", crawler.name), async || {
         let job = server.job(job).await?;
-        Ok((job["status"] == "running" && job["workerId"] == crawler).then_some(job))
+        Ok((job["status"] == "running" && job["workerId"] == crawler.name).then_some(()))
     })
-    .await
+    .await?;
+    works_on(crawler, job).await
 }
 
 /// What any crawler is to make of a text, a folder, a failure and a folder that is not there.
@@ -110,10 +116,10 @@ async fn what_a_killed_one_held_is_finished_by_another() -> Result<()> {
     let gate = Gate::closed(folder.path());
     let first = connecting(folder.path(), "first", &[])?;
     let id = gated(&server, &gate).await?;
-    held_by(&server, &id, "first").await?;
+    held_by(&server, &id, &first).await?;
     first.kill().await?;
-    let _second = connecting(folder.path(), "second", &[])?;
-    held_by(&server, &id, "second").await?;
+    let second = connecting(folder.path(), "second", &[])?;
+    held_by(&server, &id, &second).await?;
     gate.open()?;
     let job = server.becomes(&id, "finished").await?;
     assert_eq!((&job["attempt"], &job["progress"]["words"]), (&json!(2), &json!(3)), "{job}");
@@ -128,7 +134,7 @@ async fn a_namesake_does_not_inherit_what_a_killed_one_held() -> Result<()> {
     let gate = Gate::closed(folder.path());
     let first = connecting(folder.path(), "first", &["--name=twin"])?;
     let id = gated(&server, &gate).await?;
-    held_by(&server, &id, "twin").await?;
+    works_on(&first, &id).await?;
     let second = connecting(folder.path(), "second", &["--name=twin"])?;
     until("both to be there", async || {
         let fleet = server.fleet().await?;
@@ -137,7 +143,7 @@ async fn a_namesake_does_not_inherit_what_a_killed_one_held() -> Result<()> {
     })
     .await?;
     first.kill().await?;
-    second.says(&format!("started: {id}")).await?;
+    works_on(&second, &id).await?;
     gate.open()?;
     server.becomes(&id, "finished").await?;
     Ok(())
@@ -156,10 +162,10 @@ async fn one_that_hangs_loses_its_job_and_its_late_report_is_refused() -> Result
     let words = ["--listen", "hangs.sock", "--capacity", "1", "--beat", "0.2"];
     let first = start(folder.path(), "first", &words)?;
     let id = gated(&server, &gate).await?;
-    held_by(&server, &id, "first").await?;
+    held_by(&server, &id, &first).await?;
     first.signal(Signal::SIGSTOP)?;
     let second = connecting(folder.path(), "second", &[])?;
-    held_by(&server, &id, "second").await?;
+    held_by(&server, &id, &second).await?;
 
     // It wakes, finishes as well, and cannot say so before it is dialled again.
     let breaker = |state: &'static str| {
@@ -194,7 +200,7 @@ async fn one_that_is_told_to_end_gives_its_job_back_with_a_cursor_and_nothing_is
     let gate = Gate::closed(folder.path());
     let first = connecting(folder.path(), "first", &["--grace", "0"])?;
     let id = gated(&server, &gate).await?;
-    held_by(&server, &id, "first").await?;
+    held_by(&server, &id, &first).await?;
     first.signal(Signal::SIGTERM)?;
     assert_eq!(first.ended().await?.code(), Some(0));
     let job = server.becomes(&id, "queued").await?;
@@ -202,8 +208,8 @@ async fn one_that_is_told_to_end_gives_its_job_back_with_a_cursor_and_nothing_is
     let cursor = job["resumeState"]["next"].as_u64().context("no cursor")?;
     assert_eq!(server.kinds(&id).await?, ["created", "claimed", "released"]);
 
-    let _second = connecting(folder.path(), "second", &[])?;
-    held_by(&server, &id, "second").await?;
+    let second = connecting(folder.path(), "second", &[])?;
+    held_by(&server, &id, &second).await?;
     gate.open()?;
     let job = server.becomes(&id, "finished").await?;
     assert_eq!(
@@ -221,7 +227,7 @@ async fn one_that_is_told_to_end_may_finish_first() -> Result<()> {
     let gate = Gate::closed(folder.path());
     let crawler = listening(folder.path(), "crawler", &["--grace", "600"])?;
     let (held, waiting) = (gated(&server, &gate).await?, gated(&server, &gate).await?);
-    held_by(&server, &held, "crawler").await?;
+    held_by(&server, &held, &crawler).await?;
     crawler.signal(Signal::SIGTERM)?;
     gate.open()?;
     assert_eq!(crawler.ended().await?.code(), Some(0));
@@ -240,8 +246,8 @@ async fn a_killed_server_finds_its_crawlers_at_work() -> Result<()> {
     let gate = Gate::closed(folder.path());
     let crawlers = [listening(folder.path(), "ear", &[])?, connecting(folder.path(), "hand", &[])?];
     let jobs = [gated(&server, &gate).await?, gated(&server, &gate).await?];
-    for job in &jobs {
-        server.becomes(job, "running").await?;
+    for crawler in &crawlers {
+        crawler.says("started: ").await?;
     }
     server.crash().await?;
     for crawler in &crawlers {
@@ -267,7 +273,7 @@ async fn what_was_finished_while_the_server_was_away_is_reported_when_it_is_back
     let gate = Gate::closed(folder.path());
     let crawler = connecting(folder.path(), "crawler", &[])?;
     let id = gated(&server, &gate).await?;
-    held_by(&server, &id, "crawler").await?;
+    held_by(&server, &id, &crawler).await?;
     server.crash().await?;
     gate.open()?;
     crawler.says(&format!("completed: {id}")).await?;
@@ -287,7 +293,7 @@ async fn one_that_comes_back_while_the_database_is_away_still_has_its_job() -> R
     let gate = Gate::closed(folder.path());
     let crawler = listening(folder.path(), "crawler", &["--beat=0.2"])?;
     let id = gated(&server, &gate).await?;
-    held_by(&server, &id, "crawler").await?;
+    held_by(&server, &id, &crawler).await?;
     let (path, away) = (server.database(), folder.path().join("away.db"));
     std::fs::rename(&path, &away)?;
     let breaker = |state: &'static str| {
@@ -317,12 +323,12 @@ async fn one_whose_job_is_cancelled_or_taken_back_lets_it_go() -> Result<()> {
     let gate = Gate::closed(folder.path());
     let crawler = connecting(folder.path(), "crawler", &[])?;
     let cancelled = gated(&server, &gate).await?;
-    held_by(&server, &cancelled, "crawler").await?;
+    held_by(&server, &cancelled, &crawler).await?;
     server.admin(Method::POST, &format!("/api/admin/jobs/{cancelled}/cancel"), None).await?.expect(200);
     crawler.says(&format!("let go: {cancelled}: the job was cancelled")).await?;
     // It has room for one job, and takes the next.
     let taken = gated(&server, &gate).await?;
-    held_by(&server, &taken, "crawler").await?;
+    held_by(&server, &taken, &crawler).await?;
     until("the job to be taken back", async || {
         Ok((server.recover("stuck").await?["result"]["recoveredJobs"] == 1).then_some(()))
     })
@@ -356,7 +362,7 @@ async fn one_that_is_paused_takes_nothing_until_it_is_resumed() -> Result<()> {
     assert_eq!(jobs.first().context("the paused one has it")?["id"], id.as_str());
     let next = gated(&server, &gate).await?;
     server.admin(Method::POST, "/api/admin/workers/crawler/resume", None).await?.expect(200);
-    held_by(&server, &next, "crawler").await?;
+    held_by(&server, &next, &crawler).await?;
     Ok(())
 }
 
@@ -391,7 +397,7 @@ async fn one_whose_server_ends_in_order_is_there_when_it_is_back() -> Result<()>
     crawler.says("asked to leave").await?;
     let server = Server::start(folder.path(), &setup).await?;
     let id = gated(&server, &gate).await?;
-    held_by(&server, &id, "crawler").await?;
+    held_by(&server, &id, &crawler).await?;
     Ok(())
 }
 
@@ -406,7 +412,8 @@ async fn one_that_is_supervised_finishes_what_it_holds_before_it_is_restarted() 
     let server = Server::start(folder.path(), &Setup::with(&config)).await?;
     let gate = Gate::closed(folder.path());
     let id = gated(&server, &gate).await?;
-    held_by(&server, &id, "crawler").await?;
+    // What it is told on its link comes after the job.
+    server.becomes(&id, "running").await?;
     let before = server.fleet().await?["workers"][0]["pid"].clone();
     server.admin(Method::POST, "/api/admin/workers/crawler/restart", None).await?.expect(202);
     gate.open()?;

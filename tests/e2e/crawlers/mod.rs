@@ -21,6 +21,7 @@ const PATIENT: &str = "[recovery]\nreclaim_grace = \"5m\"\nlease_check = \"50ms\
 
 /// A crawler that runs. It ends with the test that started it.
 struct Crawler {
+    name: String,
     child: Child,
     log: PathBuf,
 }
@@ -40,7 +41,7 @@ impl Crawler {
             .stderr(said)
             .kill_on_drop(true)
             .spawn()?;
-        Ok(Self { child, log })
+        Ok(Self { name: name.to_owned(), child, log })
     }
 
     /// Waits until it has said this.
