@@ -15,7 +15,7 @@ use reclaimer_domain::job::report::{Holder, Outcome, Report};
 use reclaimer_domain::job::{Job, NewJob, Progress, Reset, Status};
 use reclaimer_domain::ports::{
     AdminAction, Applied, Candidates, Claim, Create, JobRead, JobStore, Outcome as Answer, Planned,
-    QueueState, RecoveryStore, ReportAnswer, ReportOrder, Search, Seen,
+    QueueState, RecoveryStore, ReportAnswer, ReportOrder, Reports, Search, Seen,
 };
 use reclaimer_domain::recovery::RecoveryType;
 use reclaimer_persistence::{SqliteConfig, SqliteStore};
@@ -30,6 +30,22 @@ struct Rig {
 
 fn at(seconds: i64) -> DateTime<Utc> {
     noon() + TimeDelta::seconds(seconds)
+}
+
+/// What the holder of a lease reports when it is done.
+fn completed(job: &str, token: &str) -> ReportOrder {
+    let report = Report {
+        job: job.parse().unwrap(),
+        holder: Holder::Lease(token.parse().unwrap()),
+        sender: None,
+        outcome: Outcome::Completed,
+        stamp: None,
+        digest: None,
+        said: Progress::new(),
+        resume_state: None,
+        areas: Vec::new(),
+    };
+    ReportOrder { report, spawn: vec![], lease_for: LEASE, now: at(30) }
 }
 
 impl Rig {
@@ -63,18 +79,7 @@ impl Rig {
     }
 
     async fn report(&self, job: &str, token: &str) -> ReportAnswer {
-        let report = Report {
-            job: job.parse().unwrap(),
-            holder: Holder::Lease(token.parse().unwrap()),
-            sender: None,
-            outcome: Outcome::Completed,
-            stamp: None,
-            digest: None,
-            said: Progress::new(),
-            resume_state: None,
-            areas: Vec::new(),
-        };
-        self.store.report(ReportOrder { report, spawn: vec![], lease_for: LEASE, now: at(30) }).await.unwrap()
+        self.store.report(completed(job, token)).await.unwrap()
     }
 
     async fn read(&self, job: &str) -> Job {
@@ -222,4 +227,19 @@ async fn jobs_that_other_programs_wrote_are_counted_all_the_same() {
     rig.report("a", "1").await;
     rig.sql("DELETE FROM job WHERE id = 'e'");
     assert_eq!(counted().await, [place("bulk", Status::Queued, 1), place("default", Status::Finished, 2)]);
+}
+
+#[tokio::test]
+async fn reports_that_are_refused_together_change_nothing() {
+    let rig = Rig::with(&["a", "b", "c"]).await;
+    rig.claim(&["first", "second"], noon()).await;
+    rig.sql(
+        "CREATE TRIGGER guard BEFORE UPDATE ON job WHEN new.id = 'b' \
+         BEGIN SELECT RAISE(ABORT, 'b stays as it is'); END",
+    );
+    let reports = [completed("a", "first"), completed("b", "second")].into();
+    let refused = rig.store.report_all(Reports { reports, next: None }).await.unwrap_err();
+    assert_eq!(refused.code(), "storage_failed");
+    let ended = ReportAnswer::Applied { status: Status::Finished, expires_at: None, spawned: 0 };
+    assert_eq!(rig.report("a", "first").await, ended, "it was not applied before");
 }

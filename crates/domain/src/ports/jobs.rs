@@ -1,5 +1,6 @@
 //! Jobs: what producers, workers and admins do with them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,6 +34,8 @@ use crate::name::{AccountId, Command, QueueName, UniqueKey, WorkerId};
 /// - J10 A result that came after its sender had lost the job is kept, at most [`MAX_LATE_RESULTS`] of a job, and counts
 ///   from when a person accepts it, once.
 /// - J11 After a commit the listener is told of every event that was appended, in order.
+/// - J12 `report_all` does what its reports one after the other and then its claim would do, as one transaction: the claim
+///   sees what they left, whatever became of each. Where it fails, nothing was done.
 ///
 /// [`MAX_LATE_RESULTS`]: crate::job::MAX_LATE_RESULTS
 #[async_trait]
@@ -54,6 +57,9 @@ pub trait JobStore: Send + Sync + std::fmt::Debug {
 
     /// Applies one report, records its areas and spawns their missing jobs.
     async fn report(&self, order: ReportOrder) -> Result<ReportAnswer, StoreError>;
+
+    /// Applies reports, and then leases jobs to the worker that made them.
+    async fn report_all(&self, order: Reports) -> Result<Reported, StoreError>;
 
     /// Renews leases by token.
     async fn renew(&self, order: Renew) -> Result<Renewed, StoreError>;
@@ -333,6 +339,24 @@ pub struct ReportOrder {
     pub lease_for: Duration,
     /// When.
     pub now: DateTime<Utc>,
+}
+
+/// Reports of one worker, and what it wants next.
+#[derive(Debug, Clone)]
+pub struct Reports {
+    /// In their order. Shared, so that whoever orders can do so again, one by one, where the store refuses them together.
+    pub reports: Arc<[ReportOrder]>,
+    /// Jobs to lease once they are applied.
+    pub next: Option<Claim>,
+}
+
+/// What became of reports, and what was leased then.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reported {
+    /// One per report, in their order.
+    pub answers: Vec<ReportAnswer>,
+    /// What the claim got, if there was one.
+    pub next: Option<Claimed>,
 }
 
 /// An order to make a late result count.

@@ -19,7 +19,7 @@ pub use error::{Cause, StoreError};
 pub use jobs::{
     AcceptLate, Applied, BrokenRow, Claim, Claimed, Create, Created, CreatedJob, Evidence, Hold, Idempotency,
     JobFilter, JobRead, JobStore, Page, QueueState, Refused, Release, Released, Renew, Renewed, ReportAnswer,
-    ReportOrder,
+    ReportOrder, Reported, Reports,
 };
 pub use manual::{AdminAction, Administered, Bulk, BulkAnswer, BulkItem, Ineligible};
 pub use recovery::{

@@ -20,8 +20,13 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
+    /// The next claim looks anew.
+    pub(super) fn forget(&mut self) {
+        *self = Self { left: self.left, ..Self::default() };
+    }
+
     /// Queued jobs whose moment has come. The second claim in a row that wants the same looks for all that may follow it;
-    /// nothing but claims happens between them.
+    /// nothing happens between them that has another job wait.
     pub(super) fn due(
         &mut self,
         conn: &mut SqliteConnection,

@@ -10,7 +10,7 @@ use reclaimer_domain::name::{Command, QueueName, WorkerId};
 use reclaimer_domain::ports::{
     AcceptLate, AdminAction, Administered, Applied, Bulk, BulkAnswer, Claim, Claimed, Create, Created,
     Discovery, DiscoveryAnswer, Evidence, Hold, JobFilter, JobRead, JobStore, Page, QueueState, Release,
-    Released, Renew, Renewed, ReportAnswer, ReportOrder, StoreError,
+    Released, Renew, Renewed, ReportAnswer, ReportOrder, Reported, Reports, StoreError,
 };
 
 use super::effects::Effects;
@@ -111,6 +111,21 @@ impl JobStore for SqliteStore {
     async fn report(&self, order: ReportOrder) -> Result<ReportAnswer, StoreError> {
         let report = move |conn: &mut _, effects: &mut _| report::report(conn, effects, &order);
         self.write_often("apply a report", Kind::Repeatable, report).await
+    }
+
+    async fn report_all(&self, order: Reports) -> Result<Reported, StoreError> {
+        if order.reports.len() > FEW {
+            let jobs = order.reports.len() + order.next.as_ref().map_or(0, |next| next.tokens.len());
+            let report = move |conn: &mut _, effects: &mut Effects| {
+                // What claims have found stands no longer: other operations ran since.
+                effects.claims.forget();
+                report::report_all(conn, effects, &order)
+            };
+            return self.writer.run_bulk("apply reports", jobs, report).await;
+        }
+        let kind = if order.next.is_some() { Kind::Claim } else { Kind::Repeatable };
+        let report = move |conn: &mut _, effects: &mut _| report::report_all(conn, effects, &order);
+        self.write_often("apply reports", kind, report).await
     }
 
     async fn renew(&self, order: Renew) -> Result<Renewed, StoreError> {

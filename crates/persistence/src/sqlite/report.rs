@@ -2,11 +2,28 @@
 
 use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::job::lifecycle::Verdict;
-use reclaimer_domain::ports::{Refused, ReportAnswer, ReportOrder};
+use reclaimer_domain::ports::{Refused, ReportAnswer, ReportOrder, Reported, Reports};
 
 use super::effects::Effects;
 use super::job_table::Loaded;
-use super::{areas, event_table, job_table, late};
+use super::{areas, claim, event_table, job_table, late};
+
+/// Applies reports one after the other, and then leases jobs.
+pub(super) fn report_all(
+    conn: &mut SqliteConnection,
+    effects: &mut Effects,
+    order: &Reports,
+) -> QueryResult<Reported> {
+    let waiting = effects.arrivals.len();
+    let answers =
+        order.reports.iter().map(|order| report(conn, effects, order)).collect::<QueryResult<_>>()?;
+    if effects.arrivals.len() > waiting {
+        // What they found may go before what claims have found.
+        effects.claims.forget();
+    }
+    let next = order.next.as_ref().map(|next| claim::claim(conn, effects, next)).transpose()?;
+    Ok(Reported { answers, next })
+}
 
 /// Applies one report, records its areas and spawns their missing jobs.
 pub(super) fn report(

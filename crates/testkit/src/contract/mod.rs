@@ -1,6 +1,6 @@
 //! The contract that every store keeps, as tests.
 //!
-//! The ports of the domain number what they promise (J1–J11, R1–R7, A1–A3, T1–T4, W1–W3). Here each promise, or each side of it, is
+//! The ports of the domain number what they promise (J1–J12, R1–R7, A1–A3, T1–T4, W1–W3). Here each promise, or each side of it, is
 //! one function, named after what it proves; its documentation begins with the number. A backend brings a [`Rig`] and
 //! instantiates them all with [`store_contract!`](crate::store_contract). Nothing in here knows how a store stores.
 
@@ -30,6 +30,7 @@ pub mod holders;
 pub mod late_results;
 pub mod leases;
 pub mod lists;
+pub mod next_jobs;
 pub mod replaying;
 pub mod reports;
 pub mod retention;

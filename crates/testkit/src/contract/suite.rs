@@ -70,6 +70,14 @@ macro_rules! store_contract {
                 a_report_on_no_job_is_refused
                 a_report_and_a_cancel_cannot_both_win
             }
+            next_jobs {
+                a_report_brings_the_next_job
+                reports_are_applied_in_their_order
+                the_next_job_comes_whatever_became_of_the_report
+                a_report_without_a_next_job_says_when_one_is_due
+                what_a_report_found_can_be_the_next_job
+                many_reports_bring_many_jobs
+            }
             late_results {
                 a_result_that_came_too_late_is_kept
                 what_is_no_late_result_is_not_kept
@@ -246,6 +254,7 @@ mod tests {
             include_str!("late_results.rs"),
             include_str!("leases.rs"),
             include_str!("lists.rs"),
+            include_str!("next_jobs.rs"),
             include_str!("replaying.rs"),
             include_str!("reports.rs"),
             include_str!("retention.rs"),

@@ -9,7 +9,7 @@ use reclaimer_domain::name::{Command, QueueName, WorkerId};
 use reclaimer_domain::ports::{
     AcceptLate, AdminAction, Administered, Applied, Bulk, BulkAnswer, Claim, Claimed, Create, Created,
     Discovery, DiscoveryAnswer, Evidence, Hold, JobFilter, JobRead, JobStore, Page, QueueState, Release,
-    Released, Renew, Renewed, ReportAnswer, ReportOrder, StoreError,
+    Released, Renew, Renewed, ReportAnswer, ReportOrder, Reported, Reports, StoreError,
 };
 
 use super::effects::Effects;
@@ -37,6 +37,17 @@ impl JobStore for MemoryStore {
 
     async fn report(&self, order: ReportOrder) -> Result<ReportAnswer, StoreError> {
         self.write(|data, effects| report::report(data, effects, order)).await
+    }
+
+    async fn report_all(&self, order: Reports) -> Result<Reported, StoreError> {
+        self.write(|data, effects| {
+            let reports = order.reports.iter().cloned();
+            let answers =
+                reports.map(|order| report::report(data, effects, order)).collect::<Result<_, _>>()?;
+            let next = order.next.map(|next| claim::claim(data, effects, next));
+            Ok(Reported { answers, next })
+        })
+        .await
     }
 
     async fn renew(&self, order: Renew) -> Result<Renewed, StoreError> {

@@ -13,7 +13,8 @@ use crate::sqlite::effects::Effects;
 pub(crate) enum Kind {
     /// Any number of times, as long as all but the last are rolled back.
     Repeatable,
-    /// So as well. Claims come one after another, so that they share a look at what is due.
+    /// So as well. Claims come one after another, so that they share a look at what is due; those that come with a report
+    /// are among them.
     Claim,
     /// Once.
     Once,
