@@ -50,6 +50,7 @@ impl Crawler {
             Ok(std::fs::read_to_string(&self.log)?.contains(words).then_some(()))
         })
         .await
+        .with_context(|| format!("it said: {}", std::fs::read_to_string(&self.log).unwrap_or_default()))
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
