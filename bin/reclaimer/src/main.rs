@@ -24,6 +24,11 @@ mod wiring;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// Every operation of the store is made by one thread and let go by another: docs/decisions/0008.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     // A process that stands between the supervisor and a worker: it must be what it is before anything else runs.
