@@ -8,7 +8,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::{Job, Lease, LeaseToken};
-use reclaimer_domain::ports::{Claim, Claimed, Release, Renew, StoreError};
+use reclaimer_domain::ports::{
+    Claim, Claimed, Release, Renew, ReportAnswer, ReportOrder, Reported, Reports, StoreError,
+};
 use reclaimer_domain::time::between;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
@@ -20,23 +22,48 @@ const LATE: u32 = 10;
 
 /// Claims jobs; gives them back when the caller no longer waits for them.
 pub(crate) async fn claim(inner: &Arc<Inner>, claim: Claim) -> Result<(Claimed, Undelivered), StoreError> {
-    let (answer, claimed) = oneshot::channel();
+    let (jobs, asked_at) = (Arc::clone(&inner.jobs), claim.now);
+    let asking = async move { Ok(((), jobs.claim(claim).await?)) };
+    let ((), claimed, undelivered) = lease(inner, asked_at, asking).await?;
+    Ok((claimed, undelivered))
+}
+
+/// Applies reports and then claims jobs, which are given back when the caller no longer waits for them.
+pub(crate) async fn report_and_claim(
+    inner: &Arc<Inner>,
+    reports: Arc<[ReportOrder]>,
+    claim: Claim,
+) -> Result<(Vec<ReportAnswer>, Claimed, Undelivered), StoreError> {
+    let (jobs, asked_at) = (Arc::clone(&inner.jobs), claim.now);
+    let asking = async move {
+        let Reported { answers, next } = jobs.report_all(Reports { reports, next: Some(claim) }).await?;
+        Ok((answers, next.unwrap_or_default()))
+    };
+    lease(inner, asked_at, asking).await
+}
+
+/// Asks the store for jobs; answers what else it said, the jobs, and who has them given back.
+async fn lease<T: Send + 'static>(
+    inner: &Arc<Inner>,
+    asked_at: DateTime<Utc>,
+    asking: impl Future<Output = Result<(T, Claimed), StoreError>> + Send + 'static,
+) -> Result<(T, Claimed, Undelivered), StoreError> {
+    let (answer, leased) = oneshot::channel();
     let owner = Arc::clone(inner);
-    let asked_at = claim.now;
-    // A task of its own: a claim that was asked for happens, whoever goes away meanwhile.
+    // A task of its own: what was asked for happens, whoever goes away meanwhile.
     tokio::spawn(async move {
-        let outcome = match owner.jobs.claim(claim).await {
-            Ok(claimed) => Ok(freshen(&owner, claimed, asked_at).await),
+        let outcome = match asking.await {
+            Ok((said, claimed)) => {
+                let claimed = freshen(&owner, claimed, asked_at).await;
+                let undelivered = Undelivered::of(&owner, &claimed.jobs);
+                Ok((said, claimed, undelivered))
+            }
             Err(error) => Err(error),
         };
-        let outcome = outcome.map(|claimed| {
-            let undelivered = Undelivered::of(&owner, &claimed.jobs);
-            (claimed, undelivered)
-        });
         // An answer that nobody takes is dropped, here or where it lies, and its jobs go back.
         drop(answer.send(outcome));
     });
-    claimed.await.unwrap_or(Err(StoreError::Closing))
+    leased.await.unwrap_or(Err(StoreError::Closing))
 }
 
 /// Leases count from when they were asked for. Where that is long ago, e.g. because another process held the database

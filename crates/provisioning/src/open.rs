@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::arrivals::{Place, Wanted};
-use crate::delivery;
+use crate::delivery::{self, Undelivered};
 use crate::service::Provisioning;
 
 /// However the clocks differ, a waiter looks no more often than this.
@@ -69,37 +69,52 @@ impl Provisioning {
     /// Dropping the future loses nothing: jobs that were leased and not answered are given back, and cost no attempt.
     pub async fn open(&self, want: Want, stop: &CancellationToken) -> Result<Vec<JobOnTheWire>, StoreError> {
         let inner = &self.inner;
-        let limit = want.limit.clamp(1, Self::MOST_CLAIMED);
         let deadline = Instant::now() + want.wait.min(Self::LONGEST_WAIT);
         // In line before the first look: what arrives in between rings the bell.
         let place =
             inner.arrivals.enter(Wanted { queue: want.queue.clone(), commands: want.commands.clone() });
         loop {
-            let now = inner.now();
-            let claim = Claim {
-                worker: want.worker.clone(),
-                queue: want.queue.clone(),
-                commands: want.commands.clone(),
-                only: None,
-                tokens: inner.tokens(limit),
-                lease_for: inner.config.lease,
-                now,
-            };
+            let claim = self.claim(&want);
+            let now = claim.now;
             place.begin_look();
             let (claimed, undelivered) = delivery::claim(inner, claim).await?;
             place.end_look(now, !claimed.jobs.is_empty(), claimed.next_due);
             if !claimed.jobs.is_empty() {
-                for job in &claimed.jobs {
-                    debug!(area = "JOB-MANAGER", job_id = %job.id, worker_id = %want.worker, "job handed out");
-                }
-                let jobs = join_all(claimed.jobs.into_iter().map(|job| self.with_credentials(job))).await;
-                undelivered.deliver();
-                return Ok(jobs);
+                return Ok(self.hand_out(claimed.jobs, undelivered, &want.worker).await);
             }
             if !self.wait(&place, deadline, stop).await {
                 return Ok(Vec::new());
             }
         }
+    }
+
+    /// What the store is asked for.
+    pub(crate) fn claim(&self, want: &Want) -> Claim {
+        let inner = &self.inner;
+        Claim {
+            worker: want.worker.clone(),
+            queue: want.queue.clone(),
+            commands: want.commands.clone(),
+            only: None,
+            tokens: inner.tokens(want.limit.clamp(1, Self::MOST_CLAIMED)),
+            lease_for: inner.config.lease,
+            now: inner.now(),
+        }
+    }
+
+    /// Makes jobs ready for the worker that they were leased to.
+    pub(crate) async fn hand_out(
+        &self,
+        jobs: Vec<Job>,
+        undelivered: Undelivered,
+        worker: &WorkerId,
+    ) -> Vec<JobOnTheWire> {
+        for job in &jobs {
+            debug!(area = "JOB-MANAGER", job_id = %job.id, worker_id = %worker, "job handed out");
+        }
+        let jobs = join_all(jobs.into_iter().map(|job| self.with_credentials(job))).await;
+        undelivered.deliver();
+        jobs
     }
 
     /// Leases one very job to a worker, if it is queued and due.

@@ -34,6 +34,21 @@ pub struct HeldJob {
     pub heard_of: bool,
 }
 
+/// Says in the log what became of a report.
+pub(crate) fn say(job_id: &JobId, outcome: &str, answer: &ReportAnswer) {
+    match answer {
+        ReportAnswer::Stale { status } => {
+            warn!(area = "JOB-MANAGER", %job_id, outcome, %status, "a report came from somebody who does not hold the job");
+        }
+        ReportAnswer::Applied { status, spawned, .. } => {
+            debug!(area = "JOB-MANAGER", %job_id, outcome, %status, spawned, "report applied");
+        }
+        ReportAnswer::Duplicate { .. } | ReportAnswer::Refused(_) => {
+            debug!(area = "JOB-MANAGER", %job_id, outcome, "report changed nothing");
+        }
+    }
+}
+
 impl Provisioning {
     /// Applies one report; areas it found get the jobs that their kind asks for. A discovery that failed can be tried
     /// again unless its worker says otherwise: without it nothing else of the account is found.
@@ -43,28 +58,28 @@ impl Provisioning {
     ///
     /// # Cancel safety
     /// Dropping the future does not undo the report.
-    pub async fn report(&self, mut report: Report) -> Result<ReportAnswer, StoreError> {
+    pub async fn report(&self, report: Report) -> Result<ReportAnswer, StoreError> {
+        let order = self.order(report).await?;
+        self.apply(order).await
+    }
+
+    /// What the store is to do about a report.
+    pub(crate) async fn order(&self, mut report: Report) -> Result<ReportOrder, StoreError> {
         if let Outcome::Failed(failure) = &mut report.outcome
             && failure.retryable == Retryable::AskPolicy
             && self.is_discovery(&report.job).await?
         {
             failure.retryable = Retryable::Yes;
         }
-        let (job_id, outcome) = (report.job.clone(), report.outcome.as_str());
         let (spawn, now) = self.to_spawn(&report.areas);
-        let order = ReportOrder { report, spawn, lease_for: self.inner.config.lease, now };
+        Ok(ReportOrder { report, spawn, lease_for: self.inner.config.lease, now })
+    }
+
+    /// Applies one report by itself.
+    pub(crate) async fn apply(&self, order: ReportOrder) -> Result<ReportAnswer, StoreError> {
+        let (job_id, outcome) = (order.report.job.clone(), order.report.outcome.as_str());
         let answer = self.inner.jobs.report(order).await?;
-        match &answer {
-            ReportAnswer::Stale { status } => {
-                warn!(area = "JOB-MANAGER", %job_id, outcome, %status, "a report came from somebody who does not hold the job");
-            }
-            ReportAnswer::Applied { status, spawned, .. } => {
-                debug!(area = "JOB-MANAGER", %job_id, outcome, %status, spawned, "report applied");
-            }
-            ReportAnswer::Duplicate { .. } | ReportAnswer::Refused(_) => {
-                debug!(area = "JOB-MANAGER", %job_id, outcome, "report changed nothing");
-            }
-        }
+        say(&job_id, outcome, &answer);
         Ok(answer)
     }
 

@@ -320,7 +320,7 @@ pub struct Claim {
 }
 
 /// What a claim got.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Claimed {
     /// The jobs, each running and leased.
     pub jobs: Vec<Job>,

@@ -10,7 +10,6 @@ use futures::FutureExt;
 use reclaimer_domain::name::{Command, QueueName, WorkerId};
 use reclaimer_domain::ports::StoreError;
 use reclaimer_domain::time::rfc3339;
-use reclaimer_domain::wire::JobOnTheWire;
 use reclaimer_provisioning::{Provisioning, Want};
 use serde::{Deserialize, Serialize};
 use tracing::error;
@@ -30,27 +29,27 @@ const ERROR_HEADER: HeaderName = HeaderName::from_static("x-reclaimer-error");
 /// Beyond the time that the worker waits, provisioning may take no longer than this.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct OpenParameters {
     /// Who takes the jobs; 1 to 128 visible characters. Without one the caller's reports must name the lease.
-    worker_id: Option<String>,
+    pub(super) worker_id: Option<String>,
     /// Only jobs of this queue.
-    queue: Option<String>,
+    pub(super) queue: Option<String>,
     /// Only jobs of this command.
-    command: Option<String>,
+    pub(super) command: Option<String>,
     /// The old name of `command`.
-    resource: Option<String>,
+    pub(super) resource: Option<String>,
     /// At most so many jobs, 1 to 100.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 10)]
-    limit: Option<String>,
+    pub(super) limit: Option<String>,
     /// How many seconds to wait for a job to appear, 0 to 60.
     #[param(value_type = Option<f64>, minimum = 0, maximum = 60, default = 0)]
-    wait: Option<String>,
+    pub(super) wait: Option<String>,
     /// Only look: nothing is leased.
     #[param(value_type = Option<bool>, default = false)]
-    peek: Option<String>,
+    pub(super) peek: Option<String>,
 }
 
 /// What a worker gets when provisioning fails, with status 200.
@@ -106,7 +105,10 @@ pub(crate) async fn open(
     let want = want(parameters, &id)?;
     let Some(_place) = app.place_to_wait(want.wait) else {
         let message = format!("{} workers wait already; ask again a little later", app.config.most_waiting);
-        return Ok(failure(&app, id, code::TOO_MANY_WAITING, message, true, Duration::from_secs(1)));
+        let wait = Duration::from_secs(1);
+        return Ok(
+            ProvisioningFailure::new(&app, id, code::TOO_MANY_WAITING, message, true, wait).into_response()
+        );
     };
     let patience = want.wait + PATIENCE;
     let provisioning = async {
@@ -118,8 +120,8 @@ pub(crate) async fn open(
     };
     let outcome = tokio::time::timeout(patience, AssertUnwindSafe(provisioning).catch_unwind()).await;
     Ok(match outcome {
-        Ok(Ok(Ok(jobs))) => handed_out(jobs),
-        Ok(Ok(Err(error))) => failed(&app, id, &error),
+        Ok(Ok(Ok(jobs))) => axum::Json(jobs).into_response(),
+        Ok(Ok(Err(error))) => ProvisioningFailure::of(&app, id, &error).into_response(),
         Ok(Err(panic)) => {
             error!(
                 area = "JOB-MANAGER",
@@ -127,13 +129,18 @@ pub(crate) async fn open(
                 panic = panic_text(&*panic),
                 "provisioning panicked"
             );
-            failure(&app, id, code::INTERNAL, "the server met a defect of its own", true, PATIENCE)
+            let message = "the server met a defect of its own";
+            ProvisioningFailure::new(&app, id, code::INTERNAL, message, true, PATIENCE).into_response()
         }
-        Err(_) => failure(&app, id, code::TIMEOUT, "provisioning took too long", true, PATIENCE),
+        Err(_) => {
+            let message = "provisioning took too long";
+            ProvisioningFailure::new(&app, id, code::TIMEOUT, message, true, PATIENCE).into_response()
+        }
     })
 }
 
-fn want(parameters: OpenParameters, id: &RequestId) -> Result<Want, Problem> {
+/// Which jobs these parameters ask for.
+pub(super) fn want(parameters: OpenParameters, id: &RequestId) -> Result<Want, Problem> {
     let refuse = |name: &str, error: &dyn std::fmt::Display| {
         Problem::bad_request(code::INVALID_PARAMETER, format!("`{name}`: {error}"))
     };
@@ -162,40 +169,47 @@ fn want(parameters: OpenParameters, id: &RequestId) -> Result<Want, Problem> {
     })
 }
 
-fn handed_out(jobs: Vec<JobOnTheWire>) -> Response {
-    axum::Json(jobs).into_response()
+impl ProvisioningFailure {
+    /// Why the store handed out no jobs; said in the log.
+    pub(super) fn of(app: &App, id: RequestId, error: &StoreError) -> Self {
+        let cause = std::error::Error::source(error).map(tracing::field::display);
+        error!(
+            area = "JOB-MANAGER",
+            request_id = id.0,
+            code = error.code(),
+            cause,
+            "job provisioning failed: {error}"
+        );
+        Self::new(app, id, error.code(), error.to_string(), error.is_transient(), error.retry_after())
+    }
+
+    fn new(
+        app: &App,
+        id: RequestId,
+        error_type: &'static str,
+        message: impl Into<String>,
+        retryable: bool,
+        retry_after: Duration,
+    ) -> Self {
+        Self {
+            error: "Job provisioning failed",
+            message: message.into(),
+            timestamp: rfc3339(app.clock.now()),
+            request_id: id.0,
+            error_type,
+            retryable,
+            retry_after_ms: u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The header that says the same to proxies.
+    pub(super) fn header(&self) -> (HeaderName, HeaderValue) {
+        (ERROR_HEADER, HeaderValue::from_static(self.error_type))
+    }
 }
 
-fn failed(app: &App, id: RequestId, error: &StoreError) -> Response {
-    let cause = std::error::Error::source(error).map(tracing::field::display);
-    error!(
-        area = "JOB-MANAGER",
-        request_id = id.0,
-        code = error.code(),
-        cause,
-        "job provisioning failed: {error}"
-    );
-    failure(app, id, error.code(), error.to_string(), error.is_transient(), error.retry_after())
-}
-
-fn failure(
-    app: &App,
-    id: RequestId,
-    error_type: &'static str,
-    message: impl Into<String>,
-    retryable: bool,
-    retry_after: Duration,
-) -> Response {
-    let body = ProvisioningFailure {
-        error: "Job provisioning failed",
-        message: message.into(),
-        timestamp: rfc3339(app.clock.now()),
-        request_id: id.0,
-        error_type,
-        retryable,
-        retry_after_ms: u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX),
-    };
-    let mut answer = axum::Json(body).into_response();
-    answer.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static(error_type));
-    answer
+impl IntoResponse for ProvisioningFailure {
+    fn into_response(self) -> Response {
+        ([self.header()], axum::Json(self)).into_response()
+    }
 }

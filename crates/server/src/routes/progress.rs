@@ -1,21 +1,28 @@
 //! `POST /api/internal/jobs/progress`: reports.
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
+use reclaimer_domain::id::JobId;
+use reclaimer_domain::job::report::Report;
 use reclaimer_domain::name::WorkerId;
 use reclaimer_domain::ports::ReportAnswer;
 use reclaimer_domain::time::millis_option;
-use reclaimer_domain::wire::read_report;
+use reclaimer_domain::wire::{JobOnTheWire, read_report};
+use reclaimer_provisioning::{Provisioning, Reported, Want};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use super::open::{OpenParameters, ProvisioningFailure, want};
+use super::paging::within;
 use crate::code;
 use crate::described::Reports;
 use crate::extract::{Body, Parameters};
 use crate::problem::{Problem, ProblemDocument};
+use crate::request_id::RequestId;
 use crate::state::App;
 
 /// The most reports of one request.
@@ -25,8 +32,17 @@ const MOST: usize = 1_000;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ReportParameters {
-    /// Who reports, for reports that name neither a worker nor a lease.
+    /// Who reports, for reports that name neither a worker nor a lease; and who takes the next jobs.
     worker_id: Option<String>,
+    /// Take up to so many jobs as well, 1 to 100, as `jobs/open` would without waiting.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    next: Option<String>,
+    /// With `next`: only jobs of this queue.
+    queue: Option<String>,
+    /// With `next`: only jobs of this command.
+    command: Option<String>,
+    /// The old name of `command`.
+    resource: Option<String>,
 }
 
 /// What became of a report.
@@ -74,6 +90,33 @@ pub(crate) enum Answer {
         /// One per report.
         items: Vec<Item>,
     },
+    /// Of one report or of several, with `next`.
+    Next(Next),
+}
+
+/// What became of reports, and what comes next.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Next {
+    /// One per report.
+    items: Vec<Item>,
+    /// The jobs that were taken, as from `jobs/open`.
+    #[schema(value_type = Vec<crate::described::JobOnTheWire>)]
+    jobs: Vec<JobOnTheWire>,
+    /// Why there are none, when provisioning failed; the header `x-reclaimer-error` has the same `errorType`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    jobs_error: Option<ProvisioningFailure>,
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let failure = match &self {
+            Self::Next(Next { jobs_error: Some(failure), .. }) => Some([failure.header()]),
+            Self::One(_) | Self::Many { .. } | Self::Next(_) => None,
+        };
+        (failure, axum::Json(self)).into_response()
+    }
 }
 
 /// Report on jobs
@@ -81,6 +124,9 @@ pub(crate) enum Answer {
 /// One report, or an array of them, each on its own. A report names the job (`taskId` or `jobId`), the lease, and a
 /// `status`: `started`, `processing`, `new_areas_discovered`, `completed`, `failed`, `paused`, `credential_expiry`,
 /// `credential_renewal` or `credential_resumed`. Other fields are kept under `progress.extra`.
+///
+/// With `next` the worker takes its next jobs by the same request. The answer is then 200 and of one shape, whatever became
+/// of the reports: `items`, as of an array, and `jobs`. As long as one of the reports is to be sent again, there are none.
 #[utoipa::path(post, path = "/api/internal/jobs/progress", tag = "worker", params(ReportParameters),
     request_body(content = Reports, description = "A report or an array of reports"), responses(
     (status = 200, description = "Taken, or taken before", body = Answer),
@@ -91,36 +137,104 @@ pub(crate) enum Answer {
 ))]
 pub(crate) async fn report(
     State(app): State<App>,
-    Parameters(parameters): Parameters<ReportParameters>,
+    Extension(id): Extension<RequestId>,
+    Parameters(mut parameters): Parameters<ReportParameters>,
     Body(body): Body<Value>,
-) -> Result<axum::Json<Answer>, Problem> {
+) -> Result<Answer, Problem> {
+    let next = next(&mut parameters, &id)?;
     let sender = parameters.worker_id.map(|name| name.parse::<WorkerId>()).transpose();
     let sender = sender
         .map_err(|error| Problem::bad_request(code::INVALID_PARAMETER, format!("`workerId`: {error}")))?;
-    match body {
-        Value::Array(reports) if reports.len() > MOST => Err(Problem::bad_request(
-            code::TOO_MANY,
-            format!("at most {MOST} reports in one request, got {}; split it", reports.len()),
-        )),
-        Value::Array(reports) => {
-            // Started together, they wait together and share a commit.
-            let answers =
-                join_all(reports.into_iter().map(|report| one(&app, report, sender.as_ref()))).await;
-            let items = answers.into_iter().map(|answer| match answer {
-                Ok(applied) => Item::Applied(applied),
-                Err(Problem { code, detail, .. }) => Item::Refused { code, detail },
-            });
-            Ok(axum::Json(Answer::Many { items: items.collect() }))
+    let (reports, is_one) = match body {
+        Value::Array(reports) if reports.len() > MOST => {
+            return Err(Problem::bad_request(
+                code::TOO_MANY,
+                format!("at most {MOST} reports in one request, got {}; split it", reports.len()),
+            ));
         }
-        report => one(&app, report, sender.as_ref()).await.map(|applied| axum::Json(Answer::One(applied))),
+        Value::Array(reports) => (reports, false),
+        report => (vec![report], true),
+    };
+    let reports = reports.into_iter().map(|report| read(report, sender.as_ref()));
+    if let Some(want) = next {
+        return report_and_open(&app, id, reports.collect(), want).await.map(Answer::Next);
+    }
+    // Started together, they wait together and share a commit.
+    let mut answers = join_all(reports.map(|report| one(&app, report))).await;
+    match answers.pop() {
+        Some(only) if is_one => only.map(Answer::One),
+        last => Ok(Answer::Many { items: answers.into_iter().chain(last).map(Item::from).collect() }),
     }
 }
 
-async fn one(app: &App, report: Value, sender: Option<&WorkerId>) -> Result<Applied, Problem> {
-    let report =
-        read_report(report, sender).map_err(|error| Problem::bad_request(error.code(), error.to_string()))?;
+/// Which jobs are to follow, if any.
+fn next(parameters: &mut ReportParameters, id: &RequestId) -> Result<Option<Want>, Problem> {
+    let kind = [&parameters.queue, &parameters.command, &parameters.resource];
+    let limit = within("next", "a whole number", parameters.next.take(), 1..=Provisioning::MOST_CLAIMED)?;
+    let Some(limit) = limit else {
+        if kind.into_iter().any(Option::is_some) {
+            let detail = "`queue`, `command` and `resource` say which jobs are to follow: they need `next`";
+            return Err(Problem::bad_request(code::INVALID_PARAMETER, detail));
+        }
+        return Ok(None);
+    };
+    let wanted = OpenParameters {
+        worker_id: parameters.worker_id.clone(),
+        queue: parameters.queue.take(),
+        command: parameters.command.take(),
+        resource: parameters.resource.take(),
+        ..OpenParameters::default()
+    };
+    Ok(Some(Want { limit, ..want(wanted, id)? }))
+}
+
+fn read(report: Value, sender: Option<&WorkerId>) -> Result<Report, Problem> {
+    read_report(report, sender).map_err(|error| Problem::bad_request(error.code(), error.to_string()))
+}
+
+async fn one(app: &App, report: Result<Report, Problem>) -> Result<Applied, Problem> {
+    let report = report?;
     let job = report.job.clone();
-    match app.provisioning.report(report).await? {
+    applied(&job, app.provisioning.report(report).await?)
+}
+
+/// Applies what can be read; jobs follow only where that is all.
+async fn report_and_open(
+    app: &App,
+    id: RequestId,
+    reports: Vec<Result<Report, Problem>>,
+    want: Want,
+) -> Result<Next, Problem> {
+    if reports.iter().any(Result::is_err) {
+        let answers = join_all(reports.into_iter().map(|report| one(app, report))).await;
+        let items = answers.into_iter().map(Item::from).collect();
+        return Ok(Next { items, jobs: Vec::new(), jobs_error: None });
+    }
+    let reports: Vec<Report> = reports.into_iter().collect::<Result<_, _>>()?;
+    let about: Vec<JobId> = reports.iter().map(|report| report.job.clone()).collect();
+    Ok(match app.provisioning.report_and_open(reports, want).await {
+        Ok(Reported { answers, next }) => {
+            let answers = about.iter().zip(answers).map(|(job, answer)| applied(job, answer?));
+            let items = answers.map(Item::from).collect();
+            let (jobs, jobs_error) = match next {
+                Ok(jobs) => (jobs, None),
+                Err(error) => (Vec::new(), Some(ProvisioningFailure::of(app, id, &error))),
+            };
+            Next { items, jobs, jobs_error }
+        }
+        Err(error) => {
+            let item = |_| Item::Refused { code: error.code(), detail: error.to_string() };
+            Next {
+                items: about.iter().map(item).collect(),
+                jobs: Vec::new(),
+                jobs_error: Some(ProvisioningFailure::of(app, id, &error)),
+            }
+        }
+    })
+}
+
+fn applied(job: &JobId, answer: ReportAnswer) -> Result<Applied, Problem> {
+    match answer {
         ReportAnswer::Applied { status, expires_at, spawned } => Ok(Applied {
             applied: true,
             duplicate: None,
@@ -143,5 +257,14 @@ async fn one(app: &App, report: Value, sender: Option<&WorkerId>) -> Result<Appl
             ),
         )),
         ReportAnswer::Refused(refused) => Err(refused.into()),
+    }
+}
+
+impl From<Result<Applied, Problem>> for Item {
+    fn from(answer: Result<Applied, Problem>) -> Self {
+        match answer {
+            Ok(applied) => Self::Applied(applied),
+            Err(Problem { code, detail, .. }) => Self::Refused { code, detail },
+        }
     }
 }
