@@ -24,6 +24,7 @@ mod life;
 mod link;
 mod live;
 mod metrics;
+mod next_jobs;
 mod operating;
 mod ops;
 mod policy;

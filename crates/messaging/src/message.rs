@@ -75,8 +75,13 @@ pub enum Inbound {
     Heartbeat,
     /// It wants jobs.
     JobRequest(JobRequest),
-    /// It reports on a job, in the shape of [`reclaimer_domain::wire::read_report`].
-    Report(Value),
+    /// It reports on a job.
+    Report {
+        /// In the shape of [`reclaimer_domain::wire::read_report`].
+        report: Value,
+        /// The next jobs that it wants with the receipt, if it knows how to ask for them: what its field `next` says.
+        next: Option<Result<JobRequest, BadRequest>>,
+    },
     /// How it is doing; shown.
     Status(Value),
     /// What it logged about a failure; kept as evidence.

@@ -33,7 +33,7 @@ async fn it_registers_first_and_once_per_connection() -> Result<()> {
         assert_eq!(
             first["payload"],
             json!({ "id": "web-server", "pid": pid, "type": "web-server", "protocol": 2,
-                    "features": ["lease", "cancel", "reattach", "ack"] })
+                    "features": ["lease", "cancel", "reattach", "ack", "next"] })
         );
         assert!(first["timestamp"].is_u64());
         // An old worker says nothing about itself, and is served; nothing else is said before it asks.

@@ -6,17 +6,18 @@ use std::time::Duration;
 use reclaimer_domain::history::Actor;
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::LeaseToken;
-use reclaimer_domain::job::report::Holder;
+use reclaimer_domain::job::report::{Holder, Report};
+use reclaimer_domain::ports::{ReportAnswer, StoreError};
 use reclaimer_domain::wire::JobOnTheWire;
-use reclaimer_provisioning::CredentialsError;
+use reclaimer_provisioning::{CredentialsError, Provisioning};
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::core::holds_none;
-use super::effect::{Closed, Done, Effect};
+use super::effect::{Closed, Done, Effect, Next};
 use super::run::{AREA, Context, Session};
 use crate::frame::Limits;
-use crate::message::{Fresh, Outbound, RefreshRequest};
+use crate::message::{Fresh, JobsError, Outbound, RefreshRequest};
 use crate::offers::Ticket;
 
 /// Whoever asks for credentials is answered within this time; the flat dialect's crawlers wait 15 seconds.
@@ -54,7 +55,7 @@ impl Session {
                 }
                 // What they got is handed back.
                 Effect::StopClaiming => self.claims.clear(),
-                Effect::Report { report, subject, left_out } => {
+                Effect::Report { report, subject, left_out, next } => {
                     if !left_out.is_empty() {
                         self.say_left_out(&report.job, &left_out);
                     }
@@ -63,7 +64,8 @@ impl Session {
                             Holder::Lease(token) => Some(token.clone()),
                             Holder::Worker(_) => None,
                         };
-                        Done::Reported { subject, held, outcome: context.provisioning.report(*report).await }
+                        let (outcome, next) = report_and_open(&context.provisioning, *report, next).await;
+                        Done::Reported { subject, held, outcome, next }
                     }));
                 }
                 Effect::InTurn(done) => self.reports.push_back(Box::pin(async move { *done })),
@@ -158,6 +160,27 @@ impl Session {
             Done::Nothing
         }));
     }
+}
+
+/// What became of a report, and of the jobs that were wanted with it.
+type Reported = (Result<ReportAnswer, StoreError>, Option<(Next, Result<Vec<JobOnTheWire>, JobsError>)>);
+
+/// Applies a report, and leases the jobs that are wanted with it.
+async fn report_and_open(provisioning: &Provisioning, report: Report, next: Option<Next>) -> Reported {
+    let Some(next) = next else { return (provisioning.report(report).await, None) };
+    let failed = |error: &StoreError| JobsError::of(next.request_id.clone(), error);
+    let (outcome, jobs) = match provisioning.report_and_open(vec![report], next.want.clone()).await {
+        Ok(mut reported) => {
+            // One report has one answer.
+            let outcome = reported.answers.pop().unwrap_or(Err(StoreError::Closing));
+            (outcome, reported.next.map_err(|error| failed(&error)))
+        }
+        Err(error) => {
+            let jobs = Err(failed(&error));
+            (Err(error), jobs)
+        }
+    };
+    (outcome, Some((next, jobs)))
 }
 
 /// The leases that go out with a message.

@@ -89,6 +89,8 @@ pub(crate) struct Core {
     /// How many jobs were asked for and not yet answered, and by how many requests.
     asking: u32,
     unanswered: usize,
+    /// How many jobs were asked for with reports that are not yet receipted.
+    asking_next: u32,
     /// What came to `held` and went from it since the last look.
     gained: Vec<LeaseToken>,
     lost: Vec<LeaseToken>,
@@ -128,6 +130,7 @@ impl Core {
             requests: 0,
             asking: 0,
             unanswered: 0,
+            asking_next: 0,
             gained: Vec::new(),
             lost: Vec::new(),
             unsettled: Vec::new(),
@@ -201,7 +204,7 @@ impl Core {
                 effects.push(self.job_request(request));
                 effects
             }
-            Inbound::Report(report) => self.report(report),
+            Inbound::Report { report, next } => self.report(report, next),
             Inbound::Status(status) => {
                 self.status = Some(evidence::status(status));
                 Vec::new()
@@ -269,7 +272,12 @@ impl Core {
             }
             Done::Nothing => Vec::new(),
             Done::Refused { subject, code, message } => self.receipt(subject, Err((code, message))),
-            Done::Reported { subject, held, outcome } => self.reported(subject, held, outcome),
+            Done::Reported { subject, held, outcome, next } => {
+                let mut effects = self.reported(subject, held, outcome);
+                effects.extend(next.into_iter().flat_map(|(next, jobs)| self.got_next(next, jobs)));
+                effects
+            }
+            Done::Answered(message) => vec![Effect::Send(message)],
             Done::Asked { request, at } => self.asked(request, at),
             Done::Refreshed { request, outcome, at } => self.refreshed(request, outcome, at),
             Done::Kept(Ok(renewed)) => self.kept(renewed),

@@ -10,7 +10,7 @@ use reclaimer_provisioning::{HeldJob, Want};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::message::{Fresh, Outbound, RefreshRequest};
+use crate::message::{Fresh, JobsError, Outbound, RefreshRequest};
 use crate::offers::Ticket;
 
 /// What a session wants done.
@@ -44,6 +44,8 @@ pub(crate) enum Effect {
         subject: Subject,
         /// What of it could not be read, and is left out.
         left_out: Vec<InvalidReport>,
+        /// Jobs to lease with it.
+        next: Option<Next>,
     },
     /// Say this when all that was reported before is applied.
     InTurn(Box<Done>),
@@ -90,6 +92,15 @@ pub(crate) enum Effect {
     Close(Closed),
 }
 
+/// Jobs that a worker wants with the receipt of a report.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Next {
+    /// Repeated in an answer that is an error.
+    pub(crate) request_id: Option<Value>,
+    /// What is wanted. It waits for jobs to appear only when the report has its receipt.
+    pub(crate) want: Want,
+}
+
 /// How a receipt names the report it is for: as the report named it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Subject {
@@ -116,7 +127,11 @@ pub(crate) enum Done {
         subject: Subject,
         held: Option<LeaseToken>,
         outcome: Result<ReportAnswer, StoreError>,
+        /// What became of the jobs that were wanted with it.
+        next: Option<(Next, Result<Vec<JobOnTheWire>, JobsError>)>,
     },
+    /// This is said behind the receipts of what was reported before.
+    Answered(Outbound),
     /// Credentials were asked for; what was reported before decides whose the worker may have.
     Asked {
         request: RefreshRequest,

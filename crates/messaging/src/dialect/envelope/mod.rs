@@ -54,7 +54,9 @@ impl Envelope {
         let message = match (&*r#type, &*key) {
             ("heartbeat", _) => Inbound::Heartbeat,
             ("message", "registered") => registered(payload)?,
-            ("jobRequest", "request_jobs") => job_request(payload),
+            ("jobRequest", "request_jobs") => {
+                job_request(payload).map_or_else(Inbound::BadRequest, Inbound::JobRequest)
+            }
             ("message" | "progressUpdate", "PROGRESS_UPDATE") => progress(payload)?,
             ("message", "jobUpdate") => job_update(payload)?,
             ("message", "statusUpdate") => Inbound::Status(Value::Object(object("statusUpdate", payload)?)),
@@ -104,8 +106,16 @@ fn request_id(fields: &Map<String, Value>) -> Option<Value> {
     fields.get("requestId").filter(|id| id.is_string() || id.is_number()).cloned()
 }
 
-fn job_request(payload: Option<&RawValue>) -> Inbound {
-    let read = |fields: &Map<String, Value>| {
+fn job_request(payload: Option<&RawValue>) -> Result<JobRequest, BadRequest> {
+    match fields(payload) {
+        Ok(fields) => wanted(&fields),
+        Err(reason) => Err(bad_request(None, &reason)),
+    }
+}
+
+/// What the fields of a request for jobs say.
+fn wanted(fields: &Map<String, Value>) -> Result<JobRequest, BadRequest> {
+    let read = || {
         let number = |key: &str| match fields.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => value.as_f64().map(Some).ok_or_else(|| format!("`{key}` is a number")),
@@ -131,22 +141,23 @@ fn job_request(payload: Option<&RawValue>) -> Inbound {
             worker: named(fields, "workerId")?,
         })
     };
-    let fields = fields(payload);
-    match fields.as_ref().map_err(Clone::clone).and_then(read) {
-        Ok(request) => Inbound::JobRequest(request),
-        Err(reason) => {
-            let reason = format!("the request for jobs cannot be read: {reason}");
-            let request_id = fields.ok().as_ref().and_then(request_id);
-            Inbound::BadRequest(BadRequest::Jobs { request_id, reason })
-        }
-    }
+    read().map_err(|reason| bad_request(request_id(fields), &reason))
+}
+
+fn bad_request(request_id: Option<Value>, reason: &str) -> BadRequest {
+    BadRequest::Jobs { request_id, reason: format!("the request for jobs cannot be read: {reason}") }
 }
 
 /// Progress, whose status and stamp may be missing.
 fn progress(payload: Option<&RawValue>) -> Result<Inbound, Unreadable> {
     let mut report = object("PROGRESS_UPDATE", payload)?;
     report.entry("status").or_insert_with(|| "processing".into());
-    Ok(Inbound::Report(Value::Object(report)))
+    let next = match report.get("next") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(fields)) => Some(wanted(fields)),
+        Some(_) => Some(Err(bad_request(None, "`next` is an object"))),
+    };
+    Ok(Inbound::Report { report: Value::Object(report), next })
 }
 
 /// A report in short form.
@@ -156,7 +167,7 @@ fn job_update(payload: Option<&RawValue>) -> Result<Inbound, Unreadable> {
     if let Some(cursor @ Value::Object(_)) = report.remove("progress") {
         report.entry("resumeState").or_insert(cursor);
     }
-    Ok(Inbound::Report(Value::Object(report)))
+    Ok(Inbound::Report { report: Value::Object(report), next: None })
 }
 
 fn failure_logs(payload: Option<&RawValue>) -> Result<Inbound, Unreadable> {

@@ -56,7 +56,7 @@ fn what_the_original_crawler_says_is_understood() {
     assert_eq!(message("jobRequest", "request_jobs", json!({})), Inbound::JobRequest(JobRequest::default()));
     assert_eq!(
         message("message", "PROGRESS_UPDATE", json!({ "taskId": "J" })),
-        Inbound::Report(json!({ "taskId": "J", "status": "processing" }))
+        Inbound::Report { report: json!({ "taskId": "J", "status": "processing" }), next: None }
     );
     assert_eq!(
         message("message", "statusUpdate", json!({ "queued": 3 })),
@@ -88,7 +88,7 @@ fn what_the_original_crawler_says_is_understood() {
 
 #[test]
 fn a_short_update_is_a_report_whose_progress_is_the_cursor() {
-    let Inbound::Report(report) = message(
+    let Inbound::Report { report, .. } = message(
         "message",
         "jobUpdate",
         json!({ "jobId": "J", "status": "paused", "progress": { "page": 2 }, "timestamp": 1 }),
@@ -97,7 +97,7 @@ fn a_short_update_is_a_report_whose_progress_is_the_cursor() {
     };
     let report = read_report(report, Some(&"w".parse().unwrap())).unwrap();
     assert_eq!(report.resume_state, Some(json!({ "page": 2 })));
-    let Inbound::Report(report) =
+    let Inbound::Report { report, .. } =
         message("message", "jobUpdate", json!({ "jobId": "J", "status": "failed", "error": "e" }))
     else {
         panic!("no report");
@@ -162,7 +162,7 @@ fn what_we_say_has_the_documented_frames() {
     assert_eq!(register["destination"], "external-crawler");
     let payload = json!({
         "id": "web-server", "pid": 4211, "type": "web-server", "protocol": 2,
-        "features": ["lease", "cancel", "reattach", "ack"],
+        "features": ["lease", "cancel", "reattach", "ack", "next"],
     });
     assert_eq!(register["payload"], payload);
     assert_eq!(written(&Outbound::Jobs(vec![]))["payload"], json!([]));
@@ -253,6 +253,35 @@ fn the_log_hears_nothing_of_what_cannot_be_read() {
     let unreadable = read("message", "PROGRESS_UPDATE", json!("LEASE-SECRET-1")).unwrap_err();
     assert!(unreadable.to_string().contains("SECRET"), "its sender may hear it: {unreadable}");
     assert!(!unreadable.without_content().contains("SECRET"), "{}", unreadable.without_content());
+}
+
+#[test]
+fn a_report_may_ask_for_the_next_jobs_as_a_request_does() {
+    let asked = |next: Value| {
+        let said = json!({ "taskId": "J", "status": "completed", "next": next });
+        match message("message", "PROGRESS_UPDATE", said.clone()) {
+            Inbound::Report { report, next } if report == said => next,
+            other => panic!("{other:?}"),
+        }
+    };
+    let request = JobRequest {
+        request_id: Some(json!(7)),
+        limit: Some(2),
+        queue: Some("big".parse().unwrap()),
+        commands: vec!["X".parse().unwrap()],
+        wait: Duration::from_secs(30),
+        worker: None,
+    };
+    let said = json!({ "requestId": 7, "limit": 2, "queue": "big", "commands": ["X"], "wait": 30 });
+    assert_eq!(asked(said), Some(Ok(request)));
+    assert_eq!(asked(json!({})), Some(Ok(JobRequest::default())));
+    assert_eq!(asked(Value::Null), None);
+    for (next, id) in [(json!(3), None), (json!({ "requestId": "r", "limit": "2" }), Some(json!("r")))] {
+        match asked(next) {
+            Some(Err(BadRequest::Jobs { request_id, .. })) => assert_eq!(request_id, id),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

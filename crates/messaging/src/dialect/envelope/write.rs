@@ -13,7 +13,7 @@ use super::Envelope;
 use crate::message::{Fresh, JobsError, Outbound, Receipt, RefreshRequest};
 
 /// The additions that we know, told in `register`.
-const FEATURES: [&str; 4] = ["lease", "cancel", "reattach", "ack"];
+const FEATURES: [&str; 5] = ["lease", "cancel", "reattach", "ack", "next"];
 
 #[derive(Serialize)]
 struct Frame<'a, P> {

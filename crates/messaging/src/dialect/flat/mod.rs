@@ -81,7 +81,7 @@ impl Frame<'_> {
         report.insert("status".to_owned(), status.into());
         report.insert("timestamp".to_owned(), self.timestamp.clone());
         read(object(kind, self.data)?, &mut report).map_err(|reason| bad_content(kind, reason))?;
-        Ok(Inbound::Report(Value::Object(report)))
+        Ok(Inbound::Report { report: Value::Object(report), next: None })
     }
 }
 

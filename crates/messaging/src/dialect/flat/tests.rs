@@ -18,7 +18,7 @@ fn read(kind: &str, job: Option<&str>, data: Value) -> Result<Heard, Unreadable>
 #[track_caller]
 fn report(kind: &str, data: Value) -> Report {
     match read(kind, Some("01JZ9"), data) {
-        Ok(Heard::Message(Inbound::Report(report))) => {
+        Ok(Heard::Message(Inbound::Report { report, .. })) => {
             read_report(report, Some(&"w".parse().unwrap())).unwrap()
         }
         other => panic!("{other:?}"),
@@ -93,7 +93,7 @@ fn failures_say_whether_trying_again_can_help() {
 #[test]
 fn a_stamp_that_is_none_and_an_area_that_is_none_cost_nothing_else() {
     let salvaged = |frame: Value| match Flat::default().read(frame.to_string().as_bytes()) {
-        Ok(Heard::Message(Inbound::Report(report))) => {
+        Ok(Heard::Message(Inbound::Report { report, .. })) => {
             reclaimer_domain::wire::salvage_report(report, Some(&"w".parse().unwrap())).unwrap()
         }
         other => panic!("{other:?}"),

@@ -22,6 +22,8 @@ pub(super) struct Held {
     /// Whether the worker is known to have it. What was handed out over an earlier connection, and never reported on, may
     /// have been lost with that; its lease ends unless there is a report.
     known: bool,
+    /// Whether a report is on its way that ends the job.
+    pub(super) ends: bool,
     /// How often jobs had been asked for when it came.
     requests: u64,
     /// How often evidence about it was kept.
@@ -55,7 +57,8 @@ impl Core {
 
     fn take_hold(&mut self, token: LeaseToken, job: JobId, account: Option<AccountId>, known: bool) {
         self.gained.push(token.clone());
-        self.held.insert(token, Held { job, account, known, requests: self.requests, evidence: 0 });
+        self.held
+            .insert(token, Held { job, account, known, ends: false, requests: self.requests, evidence: 0 });
     }
 
     /// Whether the worker is known to have what it holds by this lease.
@@ -67,6 +70,13 @@ impl Core {
     pub(super) fn heard_of(&mut self, token: &LeaseToken) {
         if let Some(held) = self.held.get_mut(token) {
             held.known = true;
+        }
+    }
+
+    /// A report that ends what is held by this lease goes its way, or has not ended it.
+    pub(super) fn ends_now(&mut self, token: &LeaseToken, ends: bool) {
+        if let Some(held) = self.held.get_mut(token) {
+            held.ends = ends;
         }
     }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Core;
 use crate::message::{BadRequest, JobRequest, JobsError, Outbound};
 use crate::offers::Ticket;
-use crate::session::effect::Effect;
+use crate::session::effect::{Effect, Next};
 
 /// So many requests of one connection may wait for jobs.
 const MOST_WAITING: usize = 32;
@@ -22,21 +22,49 @@ const UNSAID: usize = 10;
 
 impl Core {
     pub(super) fn job_request(&mut self, request: JobRequest) -> Effect {
+        match self.want(request, self.held.len()) {
+            Ok(Next { request_id, want }) => self.claim(request_id, want),
+            Err(answer) => Effect::Send(*answer),
+        }
+    }
+
+    /// What the worker may be given next with the receipt of a report; an answer where that is nothing. Places of jobs
+    /// whose end is on its way are free by then.
+    pub(super) fn next_jobs(
+        &mut self,
+        request: Result<JobRequest, BadRequest>,
+    ) -> Result<Next, Box<Outbound>> {
+        let held = self.held.values().filter(|held| !held.ends).count();
+        let next = self.want(request.map_err(|bad| Box::new(bad.into()))?, held)?;
+        self.asking_next = self.asking_next.saturating_add(next.want.limit);
+        Ok(next)
+    }
+
+    /// What a request may get of a worker that holds so many jobs; an answer where that is nothing.
+    fn want(&self, request: JobRequest, held: usize) -> Result<Next, Box<Outbound>> {
         let JobRequest { request_id, limit, queue, commands, wait, worker } = request;
         if let (Some(wanted), Some(own)) = (&queue, &self.settings.queue)
             && wanted != own
         {
             let reason = format!("this link hands out jobs of queue `{own}` only");
-            return Effect::Send(BadRequest::Jobs { request_id, reason }.into());
+            return Err(Box::new(BadRequest::Jobs { request_id, reason }.into()));
         }
         let mut limit = limit.unwrap_or(self.settings.jobs_at_once).min(self.settings.most_jobs);
         if let Some(capacity) = self.registration.as_ref().and_then(|registration| registration.capacity) {
-            let taken = u32::try_from(self.held.len()).unwrap_or(u32::MAX).saturating_add(self.asking);
+            let taken = u32::try_from(held).unwrap_or(u32::MAX);
+            let taken = taken.saturating_add(self.asking).saturating_add(self.asking_next);
             limit = limit.min(capacity.saturating_sub(taken));
         }
         if self.paused || self.leaving || limit == 0 {
-            return Effect::Send(Outbound::Jobs(Vec::new()));
+            return Err(Box::new(Outbound::Jobs(Vec::new())));
         }
+        let queue = queue.or_else(|| self.settings.queue.clone());
+        let worker = worker.filter(|name| self.may_be_called(name)).unwrap_or_else(|| self.worker.clone());
+        Ok(Next { request_id, want: Want { worker, queue, commands, limit, wait } })
+    }
+
+    /// Leases jobs, if not too many requests wait already.
+    fn claim(&mut self, request_id: Option<Value>, want: Want) -> Effect {
         if self.unanswered >= MOST_WAITING {
             return Effect::Send(Outbound::JobsError(JobsError {
                 request_id,
@@ -46,11 +74,35 @@ impl Core {
                 retry_after: AGAIN,
             }));
         }
-        let queue = queue.or_else(|| self.settings.queue.clone());
-        let worker = worker.filter(|name| self.may_be_called(name)).unwrap_or_else(|| self.worker.clone());
-        self.asking = self.asking.saturating_add(limit);
+        self.asking = self.asking.saturating_add(want.limit);
         self.unanswered += 1;
-        Effect::Claim { request_id, want: Want { worker, queue, commands, limit, wait } }
+        Effect::Claim { request_id, want }
+    }
+
+    /// The jobs that were wanted with a report, which has its receipt. Meanwhile the worker may have been told to take no
+    /// more.
+    pub(super) fn got_next(
+        &mut self,
+        next: Next,
+        outcome: Result<Vec<JobOnTheWire>, JobsError>,
+    ) -> Vec<Effect> {
+        let Next { request_id, want } = next;
+        self.asking_next = self.asking_next.saturating_sub(want.limit);
+        let refused = self.paused || self.leaving;
+        match outcome {
+            Ok(jobs) if refused && !jobs.is_empty() => {
+                let lease = |job: &JobOnTheWire| job.lease.as_ref()?.token.parse().ok();
+                let leases = jobs.iter().filter_map(lease).collect();
+                let reason = "its worker takes no more jobs".to_owned();
+                vec![Effect::Release { leases, reason }, Effect::Send(Outbound::Jobs(Vec::new()))]
+            }
+            Ok(jobs) if !jobs.is_empty() || refused || want.wait.is_zero() => {
+                self.hold(&jobs);
+                vec![Effect::Send(Outbound::Jobs(jobs))]
+            }
+            Ok(_) => vec![self.claim(request_id, want)],
+            Err(error) => vec![Effect::Send(Outbound::JobsError(error))],
+        }
     }
 
     pub(super) fn claimed(
@@ -66,7 +118,7 @@ impl Core {
                 self.hold(&jobs);
                 Outbound::Jobs(jobs)
             }
-            Err(error) => Outbound::JobsError(jobs_error(request_id, &error)),
+            Err(error) => Outbound::JobsError(JobsError::of(request_id, &error)),
         })]
     }
 
@@ -143,12 +195,15 @@ impl From<BadRequest> for Outbound {
     }
 }
 
-fn jobs_error(request_id: Option<Value>, error: &StoreError) -> JobsError {
-    JobsError {
-        request_id,
-        message: error.to_string(),
-        error_type: error.code(),
-        retryable: error.is_transient(),
-        retry_after: error.retry_after(),
+impl JobsError {
+    /// Why the store handed out none.
+    pub(crate) fn of(request_id: Option<Value>, error: &StoreError) -> Self {
+        Self {
+            request_id,
+            message: error.to_string(),
+            error_type: error.code(),
+            retryable: error.is_transient(),
+            retry_after: error.retry_after(),
+        }
     }
 }

@@ -1,5 +1,6 @@
 mod evidence;
 mod leases;
+mod next_jobs;
 mod refreshes;
 mod reports;
 mod requests;
@@ -52,7 +53,7 @@ impl Rig {
     /// A worker of protocol 2.
     fn registered() -> Self {
         let mut rig = Self::new();
-        let features = ["lease", "cancel", "reattach", "ack"].map(str::to_owned).to_vec();
+        let features = ["lease", "cancel", "reattach", "ack", "next"].map(str::to_owned).to_vec();
         let registration =
             Registration { worker: Some("w".parse().unwrap()), features, ..Registration::default() };
         assert!(rig.hear(Inbound::Registered(registration)).is_empty());
@@ -88,11 +89,15 @@ impl Rig {
     }
 
     fn report(&mut self, report: Value) -> (Box<reclaimer_domain::job::report::Report>, Subject) {
-        match self.hear(Inbound::Report(report)).pop() {
+        match self.hear(reports(report)).pop() {
             Some(Effect::Report { report, subject, .. }) => (report, subject),
             other => panic!("{other:?}"),
         }
     }
+}
+
+fn reports(report: Value) -> Inbound {
+    Inbound::Report { report, next: None }
 }
 
 fn handed_out(job: &str, token: &str) -> JobOnTheWire {

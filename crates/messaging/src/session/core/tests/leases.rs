@@ -41,7 +41,12 @@ fn who_asks_when_idle_and_asks_again_has_forgotten_what_it_had() {
     let before = forgot(&effects);
     for token in ["2", "3"] {
         let outcome = Ok(ReportAnswer::Duplicate { status: Status::Finished });
-        rig.core.done(Done::Reported { subject: Subject::default(), held: Some(lease(token)), outcome });
+        rig.core.done(Done::Reported {
+            subject: Subject::default(),
+            held: Some(lease(token)),
+            outcome,
+            next: None,
+        });
     }
     assert!(rig.core.done(Done::Forgot { before }).is_empty());
 
@@ -192,6 +197,6 @@ fn what_may_never_have_arrived_is_not_kept_by_heartbeats_alone() {
     let (report, subject) = rig.report(json!({ "taskId": "J", "status": "processing" }));
     assert_eq!(report.holder, reclaimer_domain::job::report::Holder::Lease(lease("1")));
     let outcome = Ok(ReportAnswer::Applied { status: Status::Running, expires_at: None, spawned: 0 });
-    rig.core.done(Done::Reported { subject, held: Some(lease("1")), outcome });
+    rig.core.done(Done::Reported { subject, held: Some(lease("1")), outcome, next: None });
     assert_eq!(kept(&mut rig), [lease("1"), lease("2")]);
 }

@@ -30,6 +30,7 @@ fn a_lease_is_held_until_its_job_ends_or_is_somebody_elses() {
             subject: Subject::default(),
             held: Some(lease("1")),
             outcome: Ok(answer.clone()),
+            next: None,
         };
         assert!(rig.core.done(done).is_empty(), "protocol 1 gets no receipts");
         assert_eq!(rig.held() == ["1"], still_held, "{answer:?}");
@@ -41,7 +42,7 @@ fn receipts_are_for_those_who_asked_for_them() {
     let mut rig = Rig::registered();
     let subject = Subject { task: Some("J".into()), lease: Some("1".into()) };
     let mut receipt = |outcome| {
-        let done = Done::Reported { subject: subject.clone(), held: None, outcome };
+        let done = Done::Reported { subject: subject.clone(), held: None, outcome, next: None };
         match sent(&rig.core.done(done)) {
             Outbound::Receipt(receipt) => receipt.clone(),
             other => panic!("{other:?}"),
@@ -53,7 +54,7 @@ fn receipts_are_for_those_who_asked_for_them() {
     assert_eq!(code(receipt(Ok(ReportAnswer::Stale { status: Status::Queued }))), "stale_lease");
     assert_eq!(code(receipt(Err(StoreError::Closing))), "shutting_down");
     // Behind the receipts of what came before it.
-    let effects = rig.hear(Inbound::Report(json!({ "taskId": "J", "lease": "1", "status": "done" })));
+    let effects = rig.hear(reports(json!({ "taskId": "J", "lease": "1", "status": "done" })));
     let Some(Effect::InTurn(refused)) = effects.into_iter().next() else { panic!() };
     let unknown = rig.core.done(*refused);
     assert!(
@@ -101,9 +102,9 @@ fn nobody_takes_the_name_of_a_process_that_is_not_its_own() {
 fn of_those_who_get_no_receipts_counts_what_can_be_read() {
     let report =
         || json!({ "taskId": "J", "lease": "1", "status": "completed", "timestamp": "2025-06-03T16:00:05" });
-    let effects = Rig::new().hear(Inbound::Report(report()));
+    let effects = Rig::new().hear(reports(report()));
     assert!(matches!(&effects[..], [Effect::Report { left_out, .. }] if left_out.len() == 1), "{effects:?}");
-    let effects = Rig::registered().hear(Inbound::Report(report()));
+    let effects = Rig::registered().hear(reports(report()));
     assert!(
         matches!(&effects[..], [Effect::InTurn(done)] if matches!(**done, Done::Refused { .. })),
         "{effects:?}"
