@@ -27,7 +27,7 @@ fn how_many(measured: &Value, of: &str) -> usize {
 #[tokio::test]
 async fn the_store_is_measured_beside_the_bare_engine() -> Result<()> {
     let measured = measured(&["store", "--each", "5ms"]).await?;
-    assert_eq!(how_many(&measured, "rates"), 10);
+    assert_eq!(how_many(&measured, "rates"), 13);
     let rates = measured["rates"].as_array().into_iter().flatten();
     assert!(rates.into_iter().all(|rate| rate["timesReference"].is_f64()), "{measured}");
     Ok(())
@@ -43,14 +43,14 @@ async fn the_store_is_measured_beside_many_finished_jobs() -> Result<()> {
 #[tokio::test]
 async fn the_server_is_measured_beside_one_that_writes_to_a_bare_table() -> Result<()> {
     let measured = measured(&["http", "--each", "5ms", "--samples", "3", "--connections", "4"]).await?;
-    assert_eq!((how_many(&measured, "rates"), how_many(&measured, "times")), (8, 3), "{measured}");
+    assert_eq!((how_many(&measured, "rates"), how_many(&measured, "times")), (11, 3), "{measured}");
     Ok(())
 }
 
 #[tokio::test]
 async fn the_worker_link_is_measured_beside_the_same() -> Result<()> {
     let measured = measured(&["socket", "--each", "5ms", "--connections", "4"]).await?;
-    assert_eq!(how_many(&measured, "rates"), 2, "{measured}");
+    assert_eq!(how_many(&measured, "rates"), 4, "{measured}");
     Ok(())
 }
 

@@ -20,15 +20,30 @@ pub(crate) enum Work {
     Create(usize),
     /// Takes so many jobs with a request, and reports them finished with another.
     TakeAndReport(usize),
+    /// Reports so many jobs finished and takes as many others, with one request.
+    GoOn(usize),
 }
 
 /// Connections to a server.
 #[derive(Clone)]
 pub(crate) struct Clients {
-    connections: Arc<[Mutex<Connection>]>,
+    clients: Arc<[Mutex<Client>]>,
     token: Arc<str>,
     /// How many jobs wait.
     waiting: Arc<AtomicU64>,
+}
+
+/// A connection, and the reports on the jobs that are held over it.
+struct Client {
+    connection: Connection,
+    reports: Vec<String>,
+}
+
+/// The answer to reports that asked for the next jobs.
+#[derive(Deserialize)]
+struct Next<'a> {
+    #[serde(borrow)]
+    jobs: Vec<Handed<'a>>,
 }
 
 /// What a client reads of a job that it was handed.
@@ -63,26 +78,22 @@ impl Handed<'_> {
 impl Clients {
     /// So many connections, with this token.
     pub(crate) async fn connect(address: &Address, many: usize, token: &str) -> Result<Self> {
-        let mut connections = Vec::new();
+        let mut clients = Vec::new();
         for _ in 0..many {
-            connections.push(Mutex::new(address.connect().await?));
+            clients.push(Mutex::new(Client { connection: address.connect().await?, reports: Vec::new() }));
         }
-        Ok(Self {
-            connections: connections.into(),
-            token: token.into(),
-            waiting: Arc::new(AtomicU64::new(0)),
-        })
+        Ok(Self { clients: clients.into(), token: token.into(), waiting: Arc::new(AtomicU64::new(0)) })
     }
 
     /// Each connection sends the same request again and again.
     pub(crate) async fn repeat(&self, request: Vec<u8>, length: Duration) -> Result<Done> {
         let request: Arc<[u8]> = request.into();
-        drive(self.connections.len(), length, |number| {
-            let (connections, request) = (Arc::clone(&self.connections), Arc::clone(&request));
+        drive(self.clients.len(), length, |number| {
+            let (clients, request) = (Arc::clone(&self.clients), Arc::clone(&request));
             move || {
-                let (connections, request) = (Arc::clone(&connections), Arc::clone(&request));
+                let (clients, request) = (Arc::clone(&clients), Arc::clone(&request));
                 async move {
-                    connections[number].lock().await.ask(&request).await?;
+                    clients[number].lock().await.connection.ask(&request).await?;
                     Ok(1)
                 }
             }
@@ -91,27 +102,26 @@ impl Clients {
     }
 
     /// Each connection does this again and again. What is counted is jobs created, or durable operations on jobs: that one
-    /// was taken, and that one was reported.
+    /// was taken, that one was reported, that one was reported and another taken.
     pub(crate) async fn work(&self, work: Work, length: Duration) -> Result<Done> {
         let create: Arc<[u8]> = match work {
             Work::Create(many) => self.order(many).into(),
-            Work::TakeAndReport(_) => Arc::default(),
+            Work::TakeAndReport(_) | Work::GoOn(_) => Arc::default(),
         };
-        drive(self.connections.len(), length, |number| {
+        drive(self.clients.len(), length, |number| {
             let (clients, create) = (self.clone(), Arc::clone(&create));
             move || {
                 let (clients, create) = (clients.clone(), Arc::clone(&create));
                 async move {
-                    let mut connection = clients.connections[number].lock().await;
+                    let mut client = clients.clients[number].lock().await;
                     match work {
                         Work::Create(many) => {
-                            connection.ask(&create).await?;
+                            client.connection.ask(&create).await?;
                             clients.waiting.fetch_add(many as u64, Ordering::Relaxed);
                             Ok(many as u64)
                         }
-                        Work::TakeAndReport(many) => {
-                            clients.take_and_report(&mut connection, number, many).await
-                        }
+                        Work::TakeAndReport(many) => clients.take_and_report(&mut client, number, many).await,
+                        Work::GoOn(many) => clients.go_on(&mut client, number, many).await,
                     }
                 }
             }
@@ -124,16 +134,15 @@ impl Clients {
         const MANY: usize = 500;
         let order = self.order(MANY);
         while self.waiting.load(Ordering::Relaxed) < wanted {
-            self.connections[0].lock().await.ask(&order).await?;
+            self.clients[0].lock().await.connection.ask(&order).await?;
             self.waiting.fetch_add(MANY as u64, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// Counts as taken what others took and reported: two operations each.
-    pub(crate) fn took(&self, done: Done) -> Result<Done> {
-        self.waiting.fetch_sub(done.times() / 2, Ordering::Relaxed);
-        Ok(done)
+    /// Counts as taken what others took.
+    pub(crate) fn took(&self, jobs: u64) {
+        self.waiting.fetch_sub(jobs, Ordering::Relaxed);
     }
 
     /// The request that creates so many jobs.
@@ -143,23 +152,53 @@ impl Clients {
         request("POST", "/api/jobs", Some(&self.token), &order.to_string())
     }
 
-    async fn take_and_report(&self, connection: &mut Connection, number: usize, many: usize) -> Result<u64> {
-        let path = format!("/api/internal/jobs/open?workerId=bench-{number}&queue=default&limit={many}");
-        let answer = connection.ask(&request("GET", &path, Some(&self.token), "")).await?;
-        let jobs: Vec<Handed<'_>> = serde_json::from_slice(answer).context("jobs/open answered no jobs")?;
-        if jobs.is_empty() {
+    async fn take_and_report(&self, client: &mut Client, number: usize, many: usize) -> Result<u64> {
+        self.take(client, number, many).await?;
+        if client.reports.is_empty() {
             return Ok(0);
         }
-        let taken = jobs.len() as u64;
-        let body = match jobs.as_slice() {
-            [only] if many == 1 => only.done(),
-            all => format!("[{}]", all.iter().map(Handed::done).collect::<Vec<_>>().join(",")),
-        };
-        let report = request("POST", "/api/internal/jobs/progress", Some(&self.token), &body);
-        let answer = connection.ask(&report).await?;
-        let applied = answer.windows(14).filter(|bytes| bytes == b"\"applied\":true").count() as u64;
-        ensure!(applied == taken, "{applied} of {taken} reports were applied: a defect");
-        self.waiting.fetch_sub(taken, Ordering::Relaxed);
+        let (taken, _) = self.report(client, "", many).await?;
+        client.reports.clear();
         Ok(2 * taken)
+    }
+
+    async fn go_on(&self, client: &mut Client, number: usize, many: usize) -> Result<u64> {
+        if client.reports.is_empty() {
+            self.take(client, number, many).await?;
+        }
+        if client.reports.is_empty() {
+            return Ok(0);
+        }
+        let query = format!("?workerId=bench-{number}&queue=default&next={many}");
+        let (reported, answer) = self.report(client, &query, many).await?;
+        let Next { jobs } = serde_json::from_slice(answer).context("a report brought no jobs")?;
+        let reports: Vec<String> = jobs.iter().map(Handed::done).collect();
+        self.took(reports.len() as u64);
+        client.reports = reports;
+        Ok(reported)
+    }
+
+    /// Takes jobs, and has the reports on them ready.
+    async fn take(&self, client: &mut Client, number: usize, many: usize) -> Result<()> {
+        let path = format!("/api/internal/jobs/open?workerId=bench-{number}&queue=default&limit={many}");
+        let answer = client.connection.ask(&request("GET", &path, Some(&self.token), "")).await?;
+        let jobs: Vec<Handed<'_>> = serde_json::from_slice(answer).context("jobs/open answered no jobs")?;
+        client.reports = jobs.iter().map(Handed::done).collect();
+        self.took(client.reports.len() as u64);
+        Ok(())
+    }
+
+    /// Sends the reports on what is held; answers how many they were, and the answer.
+    async fn report<'a>(&self, client: &'a mut Client, query: &str, many: usize) -> Result<(u64, &'a [u8])> {
+        let body = match client.reports.as_slice() {
+            [only] if many == 1 => only.clone(),
+            all => format!("[{}]", all.join(",")),
+        };
+        let path = format!("/api/internal/jobs/progress{query}");
+        let answer = client.connection.ask(&request("POST", &path, Some(&self.token), &body)).await?;
+        let applied = answer.windows(14).filter(|bytes| bytes == b"\"applied\":true").count();
+        let held = client.reports.len();
+        ensure!(applied == held, "{applied} of {held} reports were applied: a defect");
+        Ok((held as u64, answer))
     }
 }

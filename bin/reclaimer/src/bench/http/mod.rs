@@ -51,7 +51,7 @@ pub(super) async fn measure(args: &Args, place: &Place) -> Result<Measured> {
     let ours = ServerProcess::start(&place.folder("ours")?, SETTINGS, Some(&our_socket)).await?;
     let bare = BareServer::start(&place.folder("bare")?, &bare_socket).await?;
     let token = ours.admin_token.expose();
-    let progress = Progress::of(turns(args.each) * 8 + 3 * args.samples as u64);
+    let progress = Progress::of(turns(args.each) * 11 + 3 * args.samples as u64);
     let mut measured = Measured::default();
     let pairs = [(Address::Tcp(ours.address.clone()), bare.tcp), (Address::Unix(our_socket), bare.unix)];
     for (ours, bare) in &pairs {
@@ -86,14 +86,17 @@ async fn singles(
     let insert = request("POST", "/insert", None, &payload().to_string());
     let nothing = request("POST", "/nothing", None, "");
     let mut rates = Vec::new();
-    for (work, name) in [(Work::Create(1), "create a job"), (Work::TakeAndReport(1), "take or report a job")]
-    {
+    for (work, name) in [
+        (Work::Create(1), "create a job"),
+        (Work::TakeAndReport(1), "take or report a job"),
+        (Work::GoOn(1), "report a job and take the next"),
+    ] {
         progress.say(named(name));
         let (rate, beside) = in_turn(
             args.each,
             progress,
             async |length| {
-                if matches!(work, Work::TakeAndReport(_)) {
+                if work != Work::Create(1) {
                     ours.top_up(waiting(connections, length)).await?;
                 }
                 ours.work(work, length).await
@@ -148,5 +151,21 @@ async fn batches(each: Duration, ours: &Clients, place: &Place, progress: &Progr
     .await?;
     // Of the bare table, too, taking and completing are two operations.
     rates.push(Rate::of(named(take), rate, BARE, 2.0 * beside));
+    let next = "jobs reported, arrays of 100 that take the next 100";
+    progress.say(named(next));
+    let (rate, beside) = in_turn(
+        each,
+        progress,
+        async |length| {
+            ours.top_up(most).await?;
+            ours.work(Work::GoOn(BATCH), length).await
+        },
+        async |length| {
+            bare.top_up(most).await?;
+            bare.go_on(BATCHING, BATCH, length).await
+        },
+    )
+    .await?;
+    rates.push(Rate::of(named(next), rate, BARE, beside));
     Ok(rates)
 }

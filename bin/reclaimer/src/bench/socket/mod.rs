@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::drive::{in_turn, turns};
+use super::drive::{Done, in_turn, turns};
 use super::figure::{Measured, Rate};
 use super::http::bare_server::BareServer;
 use super::http::load::Clients;
@@ -45,43 +45,72 @@ pub(super) async fn measure(args: &Args, place: &Place) -> Result<Measured> {
         Clients::connect(&Address::Tcp(ours.address.clone()), 1, ours.admin_token.expose()).await?;
     let inserting = Clients::connect(&bare_server.unix, connections, "").await?;
     let insert = request("POST", "/insert", None, &payload().to_string());
-    let progress = Progress::of(turns(args.each) * 2);
+    let progress = Progress::of(turns(args.each) * 4);
     let mut rates = Vec::new();
 
-    let named = format!("take or report a job, {connections} workers");
-    progress.say(named.clone());
     let workers = Workers::connect(&link, connections).await?;
-    let (rate, beside) = in_turn(
-        args.each,
-        &progress,
-        async |length| {
-            producer.top_up(waiting(connections, length)).await?;
-            producer.took(workers.take_and_report(1, length).await?)
-        },
-        async |length| inserting.repeat(insert.clone(), length).await,
-    )
-    .await?;
-    rates.push(Rate::of(named, rate, INSERT, beside));
+    for (work, next) in [("take or report a job", false), ("report a job and take the next", true)] {
+        let named = format!("{work}, {connections} workers");
+        progress.say(named.clone());
+        let (rate, beside) = in_turn(
+            args.each,
+            &progress,
+            async |length| {
+                producer.top_up(waiting(connections, length)).await?;
+                work_through(&producer, &workers, next, 1, length).await
+            },
+            async |length| inserting.repeat(insert.clone(), length).await,
+        )
+        .await?;
+        rates.push(Rate::of(named, rate, INSERT, beside));
+    }
 
-    let named = format!("jobs taken or reported, limit=100 and 100 reports at once, {BATCHING} workers");
-    progress.say(named.clone());
     let workers = Workers::connect(&link, BATCHING).await?;
     let most = waiting(BATCHING, args.each) * BATCH as u64 / 10;
-    let (rate, beside) = in_turn(
-        args.each,
-        &progress,
-        async |length| {
-            producer.top_up(most).await?;
-            producer.took(workers.take_and_report(BATCH, length).await?)
-        },
-        async |length| {
-            bare.top_up(most).await?;
-            bare.work(BATCHING, BATCH, length).await
-        },
-    )
-    .await?;
-    // Of the bare table, too, taking and completing are two operations.
-    rates.push(Rate::of(named, rate, BARE, 2.0 * beside));
+    for (work, next) in [
+        ("jobs taken or reported, limit=100 and 100 reports at once", false),
+        ("jobs reported, 100 at once that take the next 100", true),
+    ] {
+        let named = format!("{work}, {BATCHING} workers");
+        progress.say(named.clone());
+        let (rate, beside) = in_turn(
+            args.each,
+            &progress,
+            async |length| {
+                producer.top_up(most).await?;
+                work_through(&producer, &workers, next, BATCH, length).await
+            },
+            async |length| {
+                bare.top_up(most).await?;
+                match next {
+                    true => bare.go_on(BATCHING, BATCH, length).await,
+                    false => bare.work(BATCHING, BATCH, length).await,
+                }
+            },
+        )
+        .await?;
+        // Of the bare table, too, taking and completing are two operations.
+        let beside = if next { beside } else { 2.0 * beside };
+        rates.push(Rate::of(named, rate, BARE, beside));
+    }
     ours.stop().await?;
     Ok(rates.into())
+}
+
+/// Has workers take and report jobs, by one message or by two, and counts as taken what they took.
+async fn work_through(
+    producer: &Clients,
+    workers: &Workers,
+    next: bool,
+    many: usize,
+    length: Duration,
+) -> Result<Done> {
+    if next {
+        let done = workers.go_on(many, length).await?;
+        producer.took(done.times());
+        return Ok(done);
+    }
+    let done = workers.take_and_report(many, length).await?;
+    producer.took(done.times() / 2);
+    Ok(done)
 }

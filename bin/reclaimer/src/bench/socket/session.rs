@@ -35,7 +35,7 @@ impl Session {
         let mut session = Self { stream, decoder: Decoder::new(Limits::default()), out: String::new() };
         session.hear("register", |_| Ok(())).await?;
         let registered =
-            format!(r#"{{"workerId":"{worker}","protocol":2,"features":["ack"],"capacity":1000}}"#);
+            format!(r#"{{"workerId":"{worker}","protocol":2,"features":["ack","next"],"capacity":1000}}"#);
         session.say("message", "registered", &registered);
         session.send().await?;
         Ok(session)
@@ -62,6 +62,12 @@ impl Session {
     /// Puts a report with what is sent next; it will be receipted.
     pub(crate) fn report(&mut self, report: &str) {
         self.say("message", "PROGRESS_UPDATE", report);
+    }
+
+    /// The same of a report that asks for up to so many jobs next: they come behind its receipt.
+    pub(crate) fn report_for_next(&mut self, report: &str, limit: usize) {
+        let fields = report.trim_end_matches('}');
+        self.report(&format!(r#"{fields},"next":{{"limit":{limit},"queue":"default"}}}}"#));
     }
 
     /// Waits for the receipt of a report.

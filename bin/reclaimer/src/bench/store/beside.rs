@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use reclaimer_baseline::{Bare, Reference};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::ours::payload;
@@ -65,6 +66,28 @@ impl Beside {
                         bare.complete(ids).await?;
                     }
                     Ok(taken)
+                }
+            }
+        })
+        .await
+    }
+
+    /// So many callers mark so many rows as done and take as many others, by one operation, again and again.
+    pub(crate) async fn go_on(&self, callers: usize, many: usize, length: Duration) -> Result<Done> {
+        drive(callers, length, |_| {
+            let (bare, waiting) = (self.bare.clone(), Arc::clone(&self.waiting));
+            let held = Arc::new(Mutex::new(Vec::new()));
+            move || {
+                let (bare, waiting, held) = (bare.clone(), Arc::clone(&waiting), Arc::clone(&held));
+                async move {
+                    let mut held = held.lock().await;
+                    let rows = match held.is_empty() {
+                        true => bare.claim(many).await?,
+                        false => bare.complete_and_claim(std::mem::take(&mut *held)).await?,
+                    };
+                    waiting.fetch_sub(rows.len() as u64, Ordering::Relaxed);
+                    *held = rows.iter().map(|row| row.id).collect();
+                    Ok(rows.len() as u64)
                 }
             }
         })

@@ -59,7 +59,7 @@ async fn beside_bare(each: Duration, place: &Place) -> Result<Vec<Rate>> {
     let (bare, thread) = Beside::open(&place.at("bare.db"))?;
     let mut single = Single::open(&place.at("single.db"))?;
     let mut reference = Done::default();
-    let progress = Progress::of(turns(each) * 3 * CALLERS.len() as u64);
+    let progress = Progress::of(turns(each) * 4 * CALLERS.len() as u64);
     let mut rates = Vec::new();
     for callers in CALLERS {
         for (work, batch) in [("enqueue", 1), ("enqueue batches of 100", BATCH)] {
@@ -74,22 +74,27 @@ async fn beside_bare(each: Duration, place: &Place) -> Result<Vec<Rate>> {
             .await?;
             rates.push(Rate::of(named(work, callers), rate, BARE, beside));
         }
-        reference.add(single.insert(TURN.min(each))?);
-        progress.say(named("claim and report", callers));
-        let (rate, beside) = in_turn(
-            each,
-            &progress,
-            async |length| {
-                ours.top_up(waiting(callers, length)).await?;
-                ours.work(callers, length).await
-            },
-            async |length| {
-                bare.top_up(waiting(callers, length)).await?;
-                bare.work(callers, 1, length).await
-            },
-        )
-        .await?;
-        rates.push(Rate::of(named("claim and report", callers), rate, BARE, beside));
+        for (work, next) in [("claim and report", false), ("report and take the next", true)] {
+            reference.add(single.insert(TURN.min(each))?);
+            progress.say(named(work, callers));
+            let (rate, beside) = in_turn(
+                each,
+                &progress,
+                async |length| {
+                    ours.top_up(waiting(callers, length)).await?;
+                    if next { ours.go_on(callers, length).await } else { ours.work(callers, length).await }
+                },
+                async |length| {
+                    bare.top_up(waiting(callers, length)).await?;
+                    match next {
+                        true => bare.go_on(callers, 1, length).await,
+                        false => bare.work(callers, 1, length).await,
+                    }
+                },
+            )
+            .await?;
+            rates.push(Rate::of(named(work, callers), rate, BARE, beside));
+        }
     }
     ours.close().await;
     drop(bare);

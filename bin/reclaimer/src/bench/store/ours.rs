@@ -13,8 +13,8 @@ use reclaimer_domain::job::report::{Holder, Outcome, Report};
 use reclaimer_domain::job::{Job, NewJob, Progress};
 use reclaimer_domain::name::WorkerId;
 use reclaimer_domain::ports::{
-    Arrival, Claim, Clock, Committed, Create, Created, JobStore, ReportAnswer, ReportOrder, StoreListener,
-    TakenLease,
+    Arrival, Claim, Clock, Committed, Create, Created, JobStore, ReportAnswer, ReportOrder, Reports,
+    StoreListener, TakenLease,
 };
 use reclaimer_persistence::{SqliteConfig, SqliteStore};
 use serde_json::{Value, json};
@@ -121,6 +121,27 @@ impl Ours {
         .await
     }
 
+    /// So many callers report a job finished and take the next, by one operation, again and again.
+    pub(crate) async fn go_on(&self, callers: usize, length: Duration) -> Result<Done> {
+        let workers = workers(callers)?;
+        drive(callers, length, |number| {
+            let (ours, worker) = (self.clone(), workers[number].clone());
+            let held = Arc::new(tokio::sync::Mutex::new(None));
+            move || {
+                let (ours, worker, held) = (ours.clone(), worker.clone(), Arc::clone(&held));
+                async move {
+                    let mut held = held.lock().await;
+                    *held = match held.take() {
+                        Some(job) => ours.report_and_claim(job, &worker).await?,
+                        None => ours.claim(&worker).await?,
+                    };
+                    Ok(u64::from(held.is_some()))
+                }
+            }
+        })
+        .await
+    }
+
     /// Creates jobs until at least so many wait.
     pub(crate) async fn top_up(&self, wanted: u64) -> Result<()> {
         while self.waiting.load(Ordering::Relaxed) < wanted {
@@ -168,11 +189,17 @@ impl Ours {
     }
 
     async fn take(&self, worker: &WorkerId, many: u64, lease_for: Duration) -> Result<Vec<Job>> {
+        let jobs = self.store.claim(self.wanted(worker, many, lease_for)?).await?.jobs;
+        self.waiting.fetch_sub(jobs.len() as u64, Ordering::Relaxed);
+        Ok(jobs)
+    }
+
+    fn wanted(&self, worker: &WorkerId, many: u64, lease_for: Duration) -> Result<Claim> {
         let tokens = {
             let mut ids = self.ids.lock().ok().context("a caller panicked")?;
             (0..many).map(|_| ids.lease_token()).collect()
         };
-        let claim = Claim {
+        Ok(Claim {
             worker: worker.clone(),
             queue: Some(self.order.queue.clone()),
             commands: Vec::new(),
@@ -180,30 +207,44 @@ impl Ours {
             tokens,
             lease_for,
             now: SystemClock.now(),
-        };
-        let jobs = self.store.claim(claim).await?.jobs;
-        self.waiting.fetch_sub(jobs.len() as u64, Ordering::Relaxed);
-        Ok(jobs)
+        })
     }
 
     async fn report(&self, job: Job, worker: WorkerId) -> Result<()> {
-        let token = job.lease.context("a claimed job has a lease")?.token;
-        let report = Report {
-            job: job.id,
-            holder: Holder::Lease(token),
-            sender: Some(worker),
-            outcome: Outcome::Completed,
-            stamp: None,
-            digest: None,
-            said: Progress::default(),
-            resume_state: None,
-            areas: Vec::new(),
-        };
-        let order = ReportOrder { report, spawn: Vec::new(), lease_for: LEASE, now: SystemClock.now() };
-        let answer = self.store.report(order).await?;
-        ensure!(matches!(answer, ReportAnswer::Applied { .. }), "a holder's report was {answer:?}: a defect");
-        Ok(())
+        applied(&self.store.report(completed(job, worker)?).await?)
     }
+
+    async fn report_and_claim(&self, job: Job, worker: &WorkerId) -> Result<Option<Job>> {
+        let reports = [completed(job, worker.clone())?].into();
+        let next = Some(self.wanted(worker, 1, LEASE)?);
+        let reported = self.store.report_all(Reports { reports, next }).await?;
+        reported.answers.iter().try_for_each(applied)?;
+        let job = reported.next.unwrap_or_default().jobs.pop();
+        self.waiting.fetch_sub(u64::from(job.is_some()), Ordering::Relaxed);
+        Ok(job)
+    }
+}
+
+/// A holder's report that its job is done.
+fn completed(job: Job, worker: WorkerId) -> Result<ReportOrder> {
+    let token = job.lease.context("a claimed job has a lease")?.token;
+    let report = Report {
+        job: job.id,
+        holder: Holder::Lease(token),
+        sender: Some(worker),
+        outcome: Outcome::Completed,
+        stamp: None,
+        digest: None,
+        said: Progress::default(),
+        resume_state: None,
+        areas: Vec::new(),
+    };
+    Ok(ReportOrder { report, spawn: Vec::new(), lease_for: LEASE, now: SystemClock.now() })
+}
+
+fn applied(answer: &ReportAnswer) -> Result<()> {
+    ensure!(matches!(answer, ReportAnswer::Applied { .. }), "a holder's report was {answer:?}: a defect");
+    Ok(())
 }
 
 fn workers(many: usize) -> Result<Vec<WorkerId>> {
