@@ -3,12 +3,14 @@
 mod bare;
 mod fill;
 mod group;
+mod plan;
 mod reference;
 mod snapshot;
 mod statement;
 
 pub use bare::{Bare, Row};
 pub use fill::{EVENTS_PER_JOB, fill_finished, fill_waiting};
+pub use plan::Plans;
 pub use reference::Reference;
 pub use snapshot::Snapshot;
 

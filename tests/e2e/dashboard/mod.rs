@@ -2,6 +2,7 @@
 
 mod doing;
 mod hostile;
+mod plans;
 mod recovering;
 mod session;
 mod visitor;

@@ -244,7 +244,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     list("alerts.off", "rules that are not looked at, by name"),
     one("log.format", "`pretty`, `json`, or `auto`: pretty on a terminal"),
-    one("log.level", "`error`, `warn`, `info`, `debug` or `trace`"),
+    one("log.level", "`error`, `warn`, `info`, `debug` or `trace`, which names each SQL statement"),
 ];
 
 /// The key of this name.

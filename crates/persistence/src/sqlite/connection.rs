@@ -3,12 +3,13 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use diesel::connection::SimpleConnection;
+use diesel::connection::{InstrumentationEvent, SimpleConnection};
 use diesel::result::Error;
 use diesel::sql_types::Text;
 use diesel::{Connection, ConnectionError, QueryResult, SqliteConnection};
 use reclaimer_domain::ports::StoreError;
 use rustix::fs::{Access, CWD, FileType, Mode as FileMode, access, mknodat};
+use tracing::{Level, enabled, trace};
 
 use super::statement::prepared;
 use crate::disk;
@@ -129,6 +130,9 @@ pub(crate) fn plain(path: &Path, mode: Mode) -> Result<SqliteConnection, StoreEr
         make(path);
     }
     let mut conn = SqliteConnection::establish(&uri).map_err(|error| cannot_connect(path, error))?;
+    if enabled!(Level::TRACE) {
+        conn.set_instrumentation(log_statement);
+    }
     // The patience comes first: even the first look waits while another process makes the file or closes it.
     conn.batch_execute(
         "PRAGMA busy_timeout = 5000; PRAGMA mmap_size = 0; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
@@ -136,6 +140,15 @@ pub(crate) fn plain(path: &Path, mode: Mode) -> Result<SqliteConnection, StoreEr
     .map_err(|error| cannot_open(path, "set up a connection", error))?;
     check_version(&mut conn, path)?;
     Ok(conn)
+}
+
+/// Says what the engine is asked, without the values that are bound to it.
+fn log_statement(event: InstrumentationEvent<'_>) {
+    if let InstrumentationEvent::StartQuery { query, .. } = event {
+        let text = query.to_string();
+        let sql = text.split(" -- binds: ").next().unwrap_or_default();
+        trace!(area = "JOB-MANAGER", sql, "a statement begins");
+    }
 }
 
 fn cannot_connect(path: &Path, error: ConnectionError) -> StoreError {
