@@ -112,26 +112,30 @@ pub(super) struct Flusher {
 }
 
 impl Flusher {
-    pub(super) fn work(self, inbox: &mpsc::Receiver<Done>) {
+    pub(super) fn work(&self, inbox: &mpsc::Receiver<Done>) {
         while let Ok(done) = inbox.recv() {
             let mut groups = vec![done];
             groups.extend(inbox.try_iter());
-            let flushed = groups.iter().filter_map(|group| group.log.clone()).next_back();
-            let flushed = flushed.map_or(Ok(()), |log| {
-                (self.flush)(&log.file).inspect_err(|_| self.durable.fail(log.connection))
-            });
-            for mut group in groups {
-                if let (Ok(()), Some(log)) = (&group.outcome, &group.log) {
-                    // Of a log that failed once, a later flush proves nothing: the system forgets what it could not write.
-                    let failed = self.durable.has_failed(log.connection);
-                    group.outcome = match &flushed {
-                        Err(error) => Err(Ended::of_flush(error)),
-                        Ok(()) if failed => Err(Ended::of_flush(&io::Error::other("an earlier one failed"))),
-                        Ok(()) => Ok(()),
-                    };
-                }
-                self.settle(group);
+            self.confirm(groups);
+        }
+    }
+
+    /// Has the disk confirm groups, which are all that it has not, and tells everybody.
+    pub(super) fn confirm(&self, groups: Vec<Done>) {
+        let flushed = groups.iter().filter_map(|group| group.log.clone()).next_back();
+        let flushed = flushed
+            .map_or(Ok(()), |log| (self.flush)(&log.file).inspect_err(|_| self.durable.fail(log.connection)));
+        for mut group in groups {
+            if let (Ok(()), Some(log)) = (&group.outcome, &group.log) {
+                // Of a log that failed once, a later flush proves nothing: the system forgets what it could not write.
+                let failed = self.durable.has_failed(log.connection);
+                group.outcome = match &flushed {
+                    Err(error) => Err(Ended::of_flush(error)),
+                    Ok(()) if failed => Err(Ended::of_flush(&io::Error::other("an earlier one failed"))),
+                    Ok(()) => Ok(()),
+                };
             }
+            self.settle(group);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Operations wait in a queue. The thread takes all that wait (up to `MOST_IN_GROUP`), runs them in one transaction,
 //! commits, and hands them to a second thread, which flushes the log and only then answers each caller. Meanwhile the next
-//! group runs, so groups grow with the load and an idle queue waits for nobody. An operation that fails, fails
+//! group runs, so groups grow with the load; where nobody waits the writer flushes and answers itself. An operation that fails, fails
 //! alone; a commit or a flush that fails, fails for all of its group.
 
 mod checkpoints;
@@ -84,12 +84,11 @@ impl Writer {
         let inbox = Inbox { queue: inbox, bulk: bulk_inbox };
         let (done, carried_out) = std::sync::mpsc::sync_channel(MOST_UNFLUSHED);
         let (durable, settled) = Durable::new();
-        let flusher =
-            Flusher { durable: Arc::clone(&durable), settled, listener, flow, flush: Arc::clone(&flush) };
+        let flusher = Arc::new(Flusher { durable: Arc::clone(&durable), settled, listener, flow, flush });
+        let thread = Thread::new(config, readers, Arc::clone(&durable), Arc::clone(&flusher), done);
         let flusher = std::thread::Builder::new()
             .name("reclaimer-flush".to_owned())
             .spawn(move || flusher.work(&carried_out))?;
-        let thread = Thread::new(config, readers, Arc::clone(&durable), flush, done);
         let handle = std::thread::Builder::new()
             .name("reclaimer-writer".to_owned())
             .spawn(move || thread.work(inbox, flusher))?;

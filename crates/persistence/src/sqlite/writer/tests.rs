@@ -293,8 +293,11 @@ async fn a_failed_flush_leaves_the_outcome_open_and_the_log_is_begun_anew() {
     let rig = rig_with(100, disk);
     leave.send(true).unwrap();
     rig.writer.run("a", put("a")).await.unwrap();
+    // Somebody waits when this ends: its flush is left to the other thread, and the next group runs meanwhile.
+    let (release, held) = hold(&rig.writer);
     let mut lost = Box::pin(rig.writer.run("b", put("b")));
     assert!(poll_once(&mut lost).await.is_none());
+    release.send(()).unwrap();
     rig.seen(2).await;
     let mut behind = Box::pin(rig.writer.run("c", put("c")));
     assert!(poll_once(&mut behind).await.is_none());
@@ -304,6 +307,7 @@ async fn a_failed_flush_leaves_the_outcome_open_and_the_log_is_begun_anew() {
     // A flush after the failed one says nothing of what the failed one lost.
     leave.send(false).unwrap();
     leave.send(true).unwrap();
+    assert_eq!(held.await.unwrap().unwrap_err().code(), "outcome_unknown");
     assert_eq!(lost.await.unwrap_err().code(), "outcome_unknown");
     assert_eq!(behind.await.unwrap_err().code(), "outcome_unknown");
     assert!(!read.await);

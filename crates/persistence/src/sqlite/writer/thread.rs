@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::checkpoints::Checkpoints;
-use super::flush::{Done, Durable, Flush, Log};
+use super::flush::{Done, Durable, Flusher, Log};
 use super::group::{Operations, run_group};
 use super::operation::{Ended, copy};
 use super::{Bulk, Message};
@@ -38,8 +38,8 @@ pub(super) struct Thread {
     durability: Durability,
     readers: Arc<Readers>,
     durable: Arc<Durable>,
-    flush: Arc<Flush>,
-    /// Groups to be flushed and answered.
+    flusher: Arc<Flusher>,
+    /// Groups to be flushed and answered by the other thread.
     done: SyncSender<Done>,
     connection: Option<(SqliteConnection, Identity)>,
     /// How many connections there were, this one included.
@@ -120,6 +120,11 @@ impl Incoming<'_> {
         operations
     }
 
+    /// Whether nobody waits.
+    fn is_empty(&self) -> bool {
+        self.inbox.queue.is_empty() && self.inbox.bulk.is_empty()
+    }
+
     /// Whether another group is to follow although nobody wakes the writer for it.
     fn has_bulk(&self) -> bool {
         !self.inbox.bulk.is_empty()
@@ -145,7 +150,7 @@ impl Thread {
         config: &SqliteConfig,
         readers: Arc<Readers>,
         durable: Arc<Durable>,
-        flush: Arc<Flush>,
+        flusher: Arc<Flusher>,
         done: SyncSender<Done>,
     ) -> Self {
         Self {
@@ -153,7 +158,7 @@ impl Thread {
             durability: config.durability,
             readers,
             durable,
-            flush,
+            flusher,
             done,
             connection: None,
             connections: 0,
@@ -241,8 +246,13 @@ impl Thread {
             }
         }
         let done = Done { number, operations, outcome, effects, size, began, log };
-        // The other thread ends after this one.
-        drop(self.done.send(done));
+        if incoming.is_empty() && !self.durable.is_behind(number) {
+            // There is nothing to do beside the flush, and another thread would have to wake up for it first.
+            self.flusher.confirm(vec![done]);
+        } else {
+            // The other thread ends after this one.
+            drop(self.done.send(done));
+        }
     }
 
     /// The log that is to be flushed before anybody may be told of a commit. While the database was away it is flushed at
@@ -263,7 +273,7 @@ impl Thread {
             }
         };
         if prove {
-            (self.flush)(&log.file).map_err(|error| Ended::of_flush(&error))?;
+            (self.flusher.flush)(&log.file).map_err(|error| Ended::of_flush(&error))?;
         }
         Ok(Some(log))
     }
