@@ -35,12 +35,12 @@ impl<R: rand::Rng> IdGenerator<R> {
 
     /// A new job id.
     pub fn job(&mut self, now: DateTime<Utc>) -> JobId {
-        JobId(self.ulid(now))
+        JobId(self.ulid(now).into())
     }
 
     /// A new recovery run id.
     pub fn run(&mut self, now: DateTime<Utc>) -> RunId {
-        RunId(self.ulid(now))
+        RunId(self.ulid(now).into())
     }
 
     /// A new id of no particular kind, e.g. for a request.

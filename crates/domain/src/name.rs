@@ -28,18 +28,25 @@ pub(crate) fn check(what: &'static str, max: usize, text: &str) -> Result<(), In
     Err(InvalidName { what, max, found })
 }
 
-/// Declares a newtype over text with `FromStr`, `Display`, serde, and `as_str`.
+/// Declares a newtype over text with `FromStr`, `Display`, serde, and `as_str`. A copy shares the text: names go with
+/// whatever is said of a job, to many who want to know.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(String);
+        pub struct $name(std::sync::Arc<str>);
 
         impl $name {
             /// The name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// The name as text that is shared with it.
+            #[must_use]
+            pub fn shared(&self) -> std::sync::Arc<str> {
+                std::sync::Arc::clone(&self.0)
             }
         }
 
@@ -48,7 +55,7 @@ macro_rules! name {
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 $crate::name::check($what, $max, text)?;
-                Ok(Self(text.to_owned()))
+                Ok(Self(text.into()))
             }
         }
 
@@ -115,7 +122,7 @@ name!(
 
 impl Default for QueueName {
     fn default() -> Self {
-        Self("default".to_owned())
+        Self("default".into())
     }
 }
 
@@ -123,7 +130,7 @@ impl Command {
     /// The command of discovery jobs unless configured otherwise.
     #[must_use]
     pub fn discovery() -> Self {
-        Self("GROUP_PROJECT_DISCOVERY".to_owned())
+        Self("GROUP_PROJECT_DISCOVERY".into())
     }
 }
 
@@ -136,7 +143,7 @@ impl WorkerId {
     pub fn anonymous(request_id: &str) -> Self {
         let visible: String =
             request_id.chars().filter(|c| !c.is_control() && !c.is_whitespace()).take(100).collect();
-        Self(format!("{ANONYMOUS}{visible}"))
+        Self(format!("{ANONYMOUS}{visible}").into())
     }
 
     /// Whether it is a name that a caller was given because it had none.

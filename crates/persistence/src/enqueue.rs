@@ -7,7 +7,7 @@ use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::{InvalidJob, Job, NewJob};
 use reclaimer_domain::ports::{Arrival, CreatedJob};
 
-use crate::sqlite::{Effects, arrival, insert_new};
+use crate::sqlite::{Effects, NewRow, arrival, insert_new};
 
 /// Why a job was not enqueued.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +36,9 @@ pub fn enqueue(
     now: DateTime<Utc>,
 ) -> Result<(CreatedJob, Arrival), EnqueueError> {
     order.validate()?;
-    let job = Job::new(id, order, now);
+    let row = NewRow::of(Job::new(id, order, now));
     let mut effects = Effects::default();
-    let answer = insert_new(conn, &mut effects, &job, Actor::Producer)?;
+    let answer = insert_new(conn, &mut effects, &row, Actor::Producer)?;
     effects.counts.write(conn)?;
-    Ok((answer, arrival(&job)))
+    Ok((answer, arrival(&row.job)))
 }

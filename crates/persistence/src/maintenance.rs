@@ -130,7 +130,7 @@ fn look(conn: &mut SqliteConnection) -> diesel::QueryResult<Inspection> {
     let engine: Option<(String,)> = prepared!("SELECT sqlite_version()").rows::<(Text,)>().first(conn)?;
     let mut jobs: BTreeMap<String, i64> = BTreeMap::new();
     for (place, count) in counts::read(conn)?.0 {
-        *jobs.entry(place.status).or_default() += count;
+        *jobs.entry(place.status.into_owned()).or_default() += count;
     }
     Ok(Inspection {
         engine: engine.map(|(version,)| version).unwrap_or_default(),

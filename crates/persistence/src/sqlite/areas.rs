@@ -8,7 +8,7 @@ use reclaimer_domain::history::Actor;
 use reclaimer_domain::job::{Job, SpawnIntent};
 use reclaimer_domain::name::AccountId;
 
-use super::create::insert_new;
+use super::create::{NewRow, insert_new};
 use super::effects::Effects;
 use super::statement::prepared;
 
@@ -55,9 +55,9 @@ pub(super) fn spawn(
         .rows::<(BigInt,)>()
         .first(conn)?;
         if found.is_none() {
-            let job = intent.job(parent, area, now);
-            insert_new(conn, effects, &job, Actor::System)?;
-            effects.now_waits(&job);
+            let row = NewRow::of(intent.job(parent, area, now));
+            insert_new(conn, effects, &row, Actor::System)?;
+            effects.now_waits(&row.job);
             spawned += 1;
         }
     }

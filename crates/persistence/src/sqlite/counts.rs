@@ -5,7 +5,9 @@
 //! counted under something else than they are; an index holds them alone, so that counting stays exact without
 //! looking through the table.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{Connection, QueryResult, SqliteConnection};
@@ -20,19 +22,24 @@ type Stored = (Option<String>, Option<String>);
 /// A queue and a state, as stored.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
-    pub(crate) queue: String,
-    pub(crate) status: String,
+    pub(crate) queue: Arc<str>,
+    pub(crate) status: Cow<'static, str>,
 }
 
 impl Place {
     /// Where a row says that it is counted.
     pub(crate) fn of(counted_in: Option<String>, counted_as: Option<String>) -> Option<Self> {
-        Some(Self { queue: counted_in?, status: counted_as? })
+        Some(Self::stored(&counted_in?, counted_as?))
+    }
+
+    /// A queue and a state as a row has them.
+    fn stored(queue: &str, status: String) -> Self {
+        Self { queue: queue.into(), status: status.into() }
     }
 
     /// Where a job belongs.
     pub(crate) fn now(job: &Job) -> Self {
-        Self { queue: job.queue.to_string(), status: job.status.as_str().to_owned() }
+        Self { queue: job.queue.shared(), status: job.status.as_str().into() }
     }
 }
 
@@ -72,8 +79,8 @@ impl Counts {
             prepared!(
                 "INSERT INTO job_count (queue, status, jobs) VALUES (?, ?, ?) \
                  ON CONFLICT (queue, status) DO UPDATE SET jobs = jobs + excluded.jobs",
-                place.queue,
-                place.status,
+                &*place.queue,
+                &*place.status,
                 by,
             )
             .run(conn)?;
@@ -98,14 +105,14 @@ pub(crate) fn read(conn: &mut SqliteConnection) -> QueryResult<(BTreeMap<Place, 
         .all(conn)?;
         let mut counts: BTreeMap<Place, i64> = BTreeMap::new();
         for (queue, status, jobs) in settled {
-            *counts.entry(Place { queue, status }).or_default() += jobs;
+            *counts.entry(Place::stored(&queue, status)).or_default() += jobs;
         }
         let foreign = !uncounted.is_empty();
         for ((queue, status), (counted_in, counted_as), jobs) in uncounted {
             if let Some(place) = Place::of(counted_in, counted_as) {
                 *counts.entry(place).or_default() -= jobs;
             }
-            *counts.entry(Place { queue, status }).or_default() += jobs;
+            *counts.entry(Place::stored(&queue, status)).or_default() += jobs;
         }
         Ok((counts, foreign))
     })
@@ -125,7 +132,7 @@ pub(super) fn settle(conn: &mut SqliteConnection, effects: &mut Effects) -> Quer
     .all(conn)?;
     for (id, (queue, status), (counted_in, counted_as)) in rows {
         prepared!("UPDATE job SET counted_in = queue, counted_as = status WHERE id = ?", &id).run(conn)?;
-        effects.counts.moved(Place::of(counted_in, counted_as), Some(Place { queue, status }));
+        effects.counts.moved(Place::of(counted_in, counted_as), Some(Place::stored(&queue, status)));
     }
     Ok(())
 }

@@ -19,57 +19,99 @@ use super::{event_table, job_table};
 /// How long an idempotency key is remembered.
 const KEY_KEPT: Duration = Duration::from_secs(86_400);
 
+/// A job that is to be written, and its payload as text: what takes time is made before the writer gets it.
+#[derive(Debug)]
+pub(crate) struct NewRow {
+    pub(crate) job: Job,
+    pub(crate) payload: String,
+}
+
+impl NewRow {
+    pub(crate) fn of(job: Job) -> Self {
+        let payload = job.payload.to_string();
+        Self { job, payload }
+    }
+}
+
+/// An order of jobs.
+#[derive(Debug)]
+pub(super) struct Order {
+    rows: Vec<NewRow>,
+    idempotency: Option<Idempotency>,
+    actor: Actor,
+    now: DateTime<Utc>,
+}
+
+impl Order {
+    pub(super) fn new(order: Create) -> Self {
+        let Create { jobs, idempotency, actor, now } = order;
+        let rows = jobs.into_iter().map(|(id, new)| NewRow::of(Job::new(id, new, now))).collect();
+        Self { rows, idempotency, actor, now }
+    }
+
+    /// Puts the job of an order of one into the answer, where it was created as it was ordered.
+    pub(super) fn answer(&self, created: Created) -> Created {
+        match (created, self.rows.as_slice()) {
+            (Created::Done { jobs, single: None, replayed: false }, [only])
+                if jobs.iter().all(|job| job.created) =>
+            {
+                Created::Done { jobs, single: Some(Box::new(only.job.clone())), replayed: false }
+            }
+            (created, _) => created,
+        }
+    }
+}
+
 /// Carries out an order; nothing is written unless the whole of it can be.
 pub(super) fn create(
     conn: &mut SqliteConnection,
     effects: &mut Effects,
-    order: &Create,
+    order: &Order,
 ) -> QueryResult<Created> {
-    let Create { jobs, idempotency, actor, now } = order;
+    let Order { rows, idempotency, actor, now } = order;
     let now = *now;
     if let Some(key) = idempotency
         && let Some(answer) = answered_before(conn, key, now)?
     {
         return Ok(answer);
     }
-    let ordered: Vec<JobId> = jobs.iter().map(|(id, _)| id.clone()).collect();
-    for (index, (_, new)) in jobs.iter().enumerate() {
-        if let Some(account) = &new.account_id
+    let place_of =
+        |parent: &JobId, before: usize| rows[..before].iter().position(|row| row.job.id == *parent);
+    for (index, NewRow { job, .. }) in rows.iter().enumerate() {
+        if let Some(account) = &job.account_id
             && !account_exists(conn, account)?
         {
             return Ok(Created::UnknownAccount { index, account: account.clone() });
         }
-        if let Some(parent) = &new.spawned_from
-            && !ordered[..index].contains(parent)
+        if let Some(parent) = &job.spawned_from
+            && place_of(parent, index).is_none()
             && !exists(conn, parent)?
         {
             return Ok(Created::UnknownParent { index, parent: parent.clone() });
         }
     }
-    let mut answers: Vec<CreatedJob> = Vec::with_capacity(jobs.len());
-    let mut newest = None;
-    for (id, new) in jobs {
-        let mut new = new.clone();
-        if let Some(parent) = &mut new.spawned_from
-            && let Some(place) = ordered[..answers.len()].iter().position(|id| id == parent)
-        {
+    let mut answers: Vec<CreatedJob> = Vec::with_capacity(rows.len());
+    for (index, row) in rows.iter().enumerate() {
+        let place = row.job.spawned_from.as_ref().and_then(|parent| place_of(parent, index));
+        let answer = match place.map(|place| answers[place].id.clone()) {
             // Where the parent's key was held, its holder stands in the parent's place.
-            parent.clone_from(&answers[place].id);
-        }
-        let job = Job::new(id.clone(), new, now);
-        let answer = insert_new(conn, effects, &job, actor.clone())?;
+            Some(parent) if row.job.spawned_from.as_ref() != Some(&parent) => {
+                let job = Job { spawned_from: Some(parent), ..row.job.clone() };
+                insert_new(conn, effects, &NewRow::of(job), actor.clone())?
+            }
+            _ => insert_new(conn, effects, row, actor.clone())?,
+        };
         if answer.created {
-            effects.now_waits(&job);
-            newest = Some(Box::new(job));
+            effects.now_waits(&row.job);
         }
         answers.push(answer);
     }
     if let Some(key) = idempotency {
         remember(conn, key, &answers, now)?;
     }
-    let single = match (answers.as_slice(), newest) {
-        ([only], Some(job)) if only.created => Some(job),
-        _ => single(conn, &answers)?,
+    let single = match answers.as_slice() {
+        [only] if !only.created => single(conn, &answers)?,
+        _ => None,
     };
     Ok(Created::Done { jobs: answers, single, replayed: false })
 }
@@ -85,9 +127,10 @@ fn single(conn: &mut SqliteConnection, answers: &[CreatedJob]) -> QueryResult<Op
 pub(crate) fn insert_new(
     conn: &mut SqliteConnection,
     effects: &mut Effects,
-    job: &Job,
+    row: &NewRow,
     actor: Actor,
 ) -> QueryResult<CreatedJob> {
+    let job = &row.job;
     if let Some(key) = &job.unique_key
         && let Some(holder) = job_table::key_holder(conn, key)?
     {
@@ -95,7 +138,7 @@ pub(crate) fn insert_new(
         let id = holder.parse().unwrap_or_else(|_| job.id.clone());
         return Ok(CreatedJob { id, created: false });
     }
-    job_table::insert(conn, effects, job)?;
+    job_table::insert(conn, effects, row)?;
     event_table::append(conn, effects, job, job.created(actor))?;
     Ok(CreatedJob { id: job.id.clone(), created: true })
 }

@@ -7,6 +7,7 @@ use reclaimer_domain::name::UniqueKey;
 use reclaimer_domain::time::millis_of;
 
 use super::counts::Place;
+use super::create::NewRow;
 use super::effects::Effects;
 use super::row::{Row, RowSql, Unreadable, ended_as, job_columns, last_report, read_row};
 use super::statement::prepared;
@@ -67,7 +68,11 @@ pub(crate) fn key_holder(conn: &mut SqliteConnection, key: &UniqueKey) -> QueryR
 }
 
 /// Writes a new row.
-pub(crate) fn insert(conn: &mut SqliteConnection, effects: &mut Effects, job: &Job) -> QueryResult<()> {
+pub(crate) fn insert(
+    conn: &mut SqliteConnection,
+    effects: &mut Effects,
+    NewRow { job, payload }: &NewRow,
+) -> QueryResult<()> {
     let timeout = timeout_seconds(job);
     prepared!(
         "INSERT INTO job (id, queue, command, full_path, account_id, spawned_from, payload, status, priority, \
@@ -79,7 +84,7 @@ pub(crate) fn insert(conn: &mut SqliteConnection, effects: &mut Effects, job: &J
         job.full_path.as_ref(),
         job.account_id.as_ref().map(|id| id.as_str()),
         job.spawned_from.as_ref().map(JobId::as_str),
-        job.payload.to_string(),
+        payload,
         job.status.as_str(),
         i64::from(job.priority.get()),
         job.max_attempts,

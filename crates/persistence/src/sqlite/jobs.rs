@@ -1,5 +1,7 @@
 //! The store as a `JobStore`: each operation goes to the writer or to a reader.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::{QueryResult, SqliteConnection};
@@ -83,13 +85,16 @@ impl SqliteStore {
 impl JobStore for SqliteStore {
     async fn create(&self, order: Create) -> Result<Created, StoreError> {
         self.check_room()?;
-        if order.jobs.len() > FEW {
-            let jobs = order.jobs.len();
-            let create = move |conn: &mut _, effects: &mut _| create::create(conn, effects, &order);
-            return self.writer.run_bulk("create jobs", jobs, create).await;
-        }
-        let create = move |conn: &mut _, effects: &mut _| create::create(conn, effects, &order);
-        self.write_often("create jobs", Kind::Repeatable, create).await
+        let jobs = order.jobs.len();
+        let order = Arc::new(create::Order::new(order));
+        let ordered = Arc::clone(&order);
+        let create = move |conn: &mut _, effects: &mut _| create::create(conn, effects, &ordered);
+        let created = if jobs > FEW {
+            self.writer.run_bulk("create jobs", jobs, create).await
+        } else {
+            self.write_often("create jobs", Kind::Repeatable, create).await
+        };
+        created.map(|created| order.answer(created))
     }
 
     async fn claim(&self, order: Claim) -> Result<Claimed, StoreError> {

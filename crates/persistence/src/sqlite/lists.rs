@@ -1,6 +1,7 @@
 //! Lists: jobs by filter, and queues with their counts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryResult, SqliteConnection};
@@ -39,7 +40,7 @@ pub(super) fn read(found: Found) -> JobRead {
 /// Every queue that has jobs or was paused, and whether other programs wrote some of the jobs.
 pub(super) fn queues(conn: &mut SqliteConnection) -> QueryResult<(Vec<QueueState>, bool)> {
     let (counts, foreign) = counts::read(conn)?;
-    let mut queues: BTreeMap<String, (bool, BTreeMap<Status, u64>)> = BTreeMap::new();
+    let mut queues: BTreeMap<Arc<str>, (bool, BTreeMap<Status, u64>)> = BTreeMap::new();
     for (Place { queue, status }, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
         let (_, jobs) = queues.entry(queue).or_default();
         if let Ok(status) = status.parse() {
@@ -49,7 +50,7 @@ pub(super) fn queues(conn: &mut SqliteConnection) -> QueryResult<(Vec<QueueState
     let paused: Vec<(String,)> =
         prepared!("SELECT name FROM queue WHERE paused <> 0").rows::<(Text,)>().all(conn)?;
     for (queue,) in paused {
-        queues.entry(queue).or_default().0 = true;
+        queues.entry(queue.into()).or_default().0 = true;
     }
     let mut states = Vec::with_capacity(queues.len());
     for (queue, (paused, jobs)) in queues {

@@ -11,7 +11,7 @@ use reclaimer_domain::ports::{
     AdminAction, Administered, AfterLast as Next, Applied, Discovery, DiscoveryAnswer, Refused, Taken,
 };
 
-use super::create::{account_exists, insert_new};
+use super::create::{NewRow, account_exists, insert_new};
 use super::effects::Effects;
 use super::job_table::{Found, Loaded};
 use super::row::Unreadable;
@@ -113,7 +113,9 @@ fn create_one(
     job: Job,
     actor: Actor,
 ) -> QueryResult<Applied<Box<Job>>> {
-    let answer = insert_new(conn, effects, &job, actor)?;
+    let row = NewRow::of(job);
+    let answer = insert_new(conn, effects, &row, actor)?;
+    let job = row.job;
     match (&job.unique_key, answer.created) {
         (Some(key), false) => Ok(Applied::Refused(Refused::KeyHeld { key: key.clone(), holder: answer.id })),
         (_, _) => {

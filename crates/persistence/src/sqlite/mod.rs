@@ -43,7 +43,7 @@ use effects::FlowMeter;
 use readers::Readers;
 use writer::{Durable, Writer};
 
-pub(crate) use create::insert_new;
+pub(crate) use create::{NewRow, insert_new};
 pub(crate) use effects::{Effects, arrival};
 
 /// A store on one SQLite file. Cheap to clone; all clones share one writer.

@@ -4,13 +4,14 @@ use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Nullable, Text};
 use reclaimer_domain::job::{EndedLease, Job, Lease, NewJob, Priority, Progress, Status};
 use reclaimer_domain::ports::BrokenRow;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::counts::Place;
-use super::stamp::{read_stamp, write_stamp};
+use super::stamp::{Stamp, read_stamp};
 
 /// The columns of [`Row`], in order.
 macro_rules! job_columns {
@@ -283,13 +284,21 @@ fn unreadable_name<T: FromStr<Err: std::fmt::Debug>>() -> T {
     }
 }
 
+/// What the `ended_as` column says.
+#[derive(Serialize)]
+struct EndedAs<'a> {
+    worker: &'a str,
+    became: &'a str,
+}
+
 /// The `ended_as` column.
 pub(crate) fn ended_as(ended: &EndedLease) -> String {
-    json!({ "worker": ended.worker, "became": ended.became }).to_string()
+    let words = EndedAs { worker: ended.worker.as_str(), became: ended.became.as_str() };
+    serde_json::to_string(&words).unwrap_or_else(|_| "{}".to_owned())
 }
 
 /// The `last_report` column.
 pub(crate) fn last_report(job: &Job) -> Option<String> {
-    let at = write_stamp(job.report_stamp?);
-    Some(json!({ "at": at, "digests": job.report_digests }).to_string())
+    let at = Stamp::of(job.report_stamp?);
+    Some(json!({ "at": at.as_str(), "digests": job.report_digests }).to_string())
 }

@@ -296,7 +296,7 @@ pub(super) fn counted(conn: &mut SqliteConnection, filter: &JobFilter) -> QueryR
         };
         let places =
             places.into_iter().filter(|(place, _)| of_queue(&place.queue) && of_status(&place.status));
-        add(places.map(|(place, count)| (place.status, count)).collect());
+        add(places.map(|(place, count)| (place.status.into_owned(), count)).collect());
     } else if let Some(parts) = parts(conn, filter)? {
         for mut part in parts {
             part.and_filter(filter);

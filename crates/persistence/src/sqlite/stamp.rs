@@ -3,38 +3,47 @@
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike, Utc};
 
 /// The first and the last moment that compare as text: beyond them a year has a sign, which is less than any digit.
-const FIRST: &str = "0000-01-01 00:00:00.000000";
-const LAST: &str = "9999-12-31 23:59:59.999999";
+const FIRST: &[u8; 26] = b"0000-01-01 00:00:00.000000";
+const LAST: &[u8; 26] = b"9999-12-31 23:59:59.999999";
 
-/// Writes a timestamp. One that does not compare as text is held at the end of those that do.
-pub(crate) fn write_stamp(at: DateTime<Utc>) -> String {
-    match at.year() {
-        ..0 => FIRST.to_owned(),
-        year @ 0..10_000 => {
-            // A leap second is written as the end of the second before it, as the engine has none.
-            let micros = (at.nanosecond() / 1_000).min(999_999);
-            // Written by hand: a row has half a dozen, and chrono reads its pattern anew for each.
-            let mut text = String::with_capacity(LAST.len());
-            digits(&mut text, year.unsigned_abs(), 4);
-            for (before, part) in
-                [('-', at.month()), ('-', at.day()), (' ', at.hour()), (':', at.minute()), (':', at.second())]
-            {
-                text.push(before);
-                digits(&mut text, part, 2);
-            }
-            text.push('.');
-            digits(&mut text, micros, 6);
-            text
-        }
-        10_000.. => LAST.to_owned(),
+/// A timestamp as text, of which a row has half a dozen: it needs no memory of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp([u8; LAST.len()]);
+
+impl Stamp {
+    /// Writes a timestamp. One that does not compare as text is held at the end of those that do.
+    pub(crate) fn of(at: DateTime<Utc>) -> Self {
+        let year = match at.year() {
+            ..0 => return Self(*FIRST),
+            year @ 0..10_000 => year.unsigned_abs(),
+            10_000.. => return Self(*LAST),
+        };
+        // A leap second is written as the end of the second before it, as the engine has none.
+        let micros = (at.nanosecond() / 1_000).min(999_999);
+        // Written by hand: chrono reads its pattern anew for each.
+        let mut text = *FIRST;
+        digits(&mut text[..4], year);
+        digits(&mut text[5..7], at.month());
+        digits(&mut text[8..10], at.day());
+        digits(&mut text[11..13], at.hour());
+        digits(&mut text[14..16], at.minute());
+        digits(&mut text[17..19], at.second());
+        digits(&mut text[20..], micros);
+        Self(text)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        // Digits and marks are text.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
-/// Appends a number with so many digits.
-fn digits(text: &mut String, number: u32, count: u32) {
-    for place in (0..count).rev() {
+/// Writes a number's last digits, as many as there is room for.
+fn digits(room: &mut [u8], mut number: u32) {
+    for place in room.iter_mut().rev() {
         // One digit: below ten.
-        text.push(char::from(b'0' + (number / 10_u32.pow(place) % 10) as u8));
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
     }
 }
 
@@ -83,16 +92,17 @@ mod tests {
     #[test]
     fn stamps_round_trip_to_the_microsecond() {
         let at = DateTime::from_timestamp_micros(1_767_622_800_123_456).unwrap();
-        assert_eq!(write_stamp(at), "2026-01-05 14:20:00.123456");
-        assert_eq!(read_stamp(&write_stamp(at)), Some(at));
+        assert_eq!(Stamp::of(at).as_str(), "2026-01-05 14:20:00.123456");
+        assert_eq!(read_stamp(Stamp::of(at).as_str()), Some(at));
     }
 
     #[test]
     fn stamps_compare_as_text_to_the_ends_of_time() {
         let now = DateTime::from_timestamp_micros(1_767_622_800_123_456).unwrap();
         let moments = [DateTime::<Utc>::MIN_UTC, now, DateTime::<Utc>::MAX_UTC];
-        assert!(moments.map(write_stamp).is_sorted());
-        assert!(moments.into_iter().all(|at| read_stamp(&write_stamp(at)).is_some()));
+        let stamps = moments.map(Stamp::of);
+        assert!(stamps.iter().map(Stamp::as_str).is_sorted());
+        assert!(stamps.iter().all(|stamp| read_stamp(stamp.as_str()).is_some()));
     }
 
     #[test]
@@ -125,7 +135,8 @@ mod tests {
         fn stamps_are_as_chrono_writes_and_reads_them(micros in -62_167_219_200_000_000_i64..253_402_300_800_000_000) {
             let at = DateTime::from_timestamp_micros(micros).unwrap();
             let text = at.format("%Y-%m-%d %H:%M:%S%.6f").to_string();
-            prop_assert_eq!(&write_stamp(at), &text);
+            let stamp = Stamp::of(at);
+            prop_assert_eq!(stamp.as_str(), &text);
             prop_assert_eq!(read_stamp(&text), Some(at));
         }
     }

@@ -18,12 +18,13 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::Sqlite;
 use diesel::{OptionalExtension, RunQueryDsl, SqliteConnection};
 
-use super::stamp::write_stamp;
+use super::stamp::Stamp;
 
 /// A value bound to a `?`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Bind<'a> {
     Text(Cow<'a, str>),
+    Stamp(Stamp),
     Int(i64),
     Null,
 }
@@ -50,7 +51,7 @@ impl From<String> for Bind<'_> {
 
 impl From<DateTime<Utc>> for Bind<'_> {
     fn from(at: DateTime<Utc>) -> Self {
-        Self::Text(Cow::Owned(write_stamp(at)))
+        Self::Stamp(Stamp::of(at))
     }
 }
 
@@ -80,6 +81,7 @@ fn walk<'b>(sql: &str, binds: &'b [Bind<'_>], out: &mut AstPass<'_, 'b, Sqlite>)
         from = mark + 1;
         match bind {
             Bind::Text(text) => out.push_bind_param::<Text, str>(text)?,
+            Bind::Stamp(stamp) => out.push_bind_param::<Text, str>(stamp.as_str())?,
             Bind::Int(number) => out.push_bind_param::<BigInt, i64>(number)?,
             Bind::Null => out.push_bind_param::<Nullable<Text>, Option<&str>>(&NULL)?,
         }
@@ -91,20 +93,20 @@ fn walk<'b>(sql: &str, binds: &'b [Bind<'_>], out: &mut AstPass<'_, 'b, Sqlite>)
 /// A statement that is prepared once per connection. `K` is a type of its own for each statement of the source, made
 /// by [`prepared!`]; `R` is what its rows are in SQL types.
 #[derive(Debug)]
-pub(crate) struct Prepared<'a, K, R = ()> {
+pub(crate) struct Prepared<'a, K, const BINDS: usize, R = ()> {
     sql: &'static str,
-    binds: Vec<Bind<'a>>,
+    binds: [Bind<'a>; BINDS],
     kind: PhantomData<fn() -> (K, R)>,
 }
 
-impl<'a, K: 'static> Prepared<'a, K> {
-    pub(crate) fn new(sql: &'static str, binds: Vec<Bind<'a>>) -> Self {
+impl<'a, K: 'static, const BINDS: usize> Prepared<'a, K, BINDS> {
+    pub(crate) fn new(sql: &'static str, binds: [Bind<'a>; BINDS]) -> Self {
         debug_assert_eq!(sql.matches('?').count(), binds.len(), "{sql}");
         Self { sql, binds, kind: PhantomData }
     }
 
     /// Says what the rows are.
-    pub(crate) fn rows<R: 'static>(self) -> Prepared<'a, K, R> {
+    pub(crate) fn rows<R: 'static>(self) -> Prepared<'a, K, BINDS, R> {
         Prepared { sql: self.sql, binds: self.binds, kind: PhantomData }
     }
 
@@ -114,7 +116,7 @@ impl<'a, K: 'static> Prepared<'a, K> {
     }
 }
 
-impl<'a, K: 'static, R: 'static> Prepared<'a, K, R> {
+impl<K: 'static, const BINDS: usize, R: 'static> Prepared<'_, K, BINDS, R> {
     /// All rows.
     pub(crate) fn all<'c, T>(self, conn: &'c mut SqliteConnection) -> QueryResult<Vec<T>>
     where
@@ -132,22 +134,22 @@ impl<'a, K: 'static, R: 'static> Prepared<'a, K, R> {
     }
 }
 
-impl<K: 'static, R: 'static> QueryId for Prepared<'_, K, R> {
+impl<K: 'static, const BINDS: usize, R: 'static> QueryId for Prepared<'_, K, BINDS, R> {
     type QueryId = K;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl<K: 'static, R: 'static> QueryFragment<Sqlite> for Prepared<'_, K, R> {
+impl<K: 'static, const BINDS: usize, R: 'static> QueryFragment<Sqlite> for Prepared<'_, K, BINDS, R> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         walk(self.sql, &self.binds, &mut out)
     }
 }
 
-impl<K: 'static, R: 'static> Query for Prepared<'_, K, R> {
+impl<K: 'static, const BINDS: usize, R: 'static> Query for Prepared<'_, K, BINDS, R> {
     type SqlType = R;
 }
 
-impl<K, R> RunQueryDsl<SqliteConnection> for Prepared<'_, K, R> {}
+impl<K, const BINDS: usize, R> RunQueryDsl<SqliteConnection> for Prepared<'_, K, BINDS, R> {}
 
 /// A statement whose text is put together at run time; prepared each time.
 #[derive(Debug)]
@@ -180,9 +182,9 @@ macro_rules! prepared {
     ($sql:expr $(, $bind:expr)* $(,)?) => {{
         #[derive(Debug)]
         enum Key {}
-        $crate::sqlite::statement::Prepared::<Key>::new(
+        $crate::sqlite::statement::Prepared::<Key, _>::new(
             $sql,
-            vec![$($crate::sqlite::statement::Bind::from($bind)),*],
+            [$($crate::sqlite::statement::Bind::from($bind)),*],
         )
     }};
 }

@@ -90,7 +90,7 @@ impl Checkpoints {
 
 /// Whether a checkpoint was held up, and how many pages the log has.
 fn pages_after<K: 'static>(
-    checkpoint: crate::sqlite::statement::Prepared<'_, K>,
+    checkpoint: crate::sqlite::statement::Prepared<'_, K, 0>,
     conn: &mut SqliteConnection,
 ) -> QueryResult<(bool, i64)> {
     let found: Option<(i64, i64, i64)> = checkpoint.rows::<(BigInt, BigInt, BigInt)>().first(conn)?;
