@@ -55,6 +55,15 @@ async fn the_worker_link_is_measured_beside_the_same() -> Result<()> {
 }
 
 #[tokio::test]
+async fn pages_are_measured_beside_the_same_on_few_jobs() -> Result<()> {
+    let measured = measured(&["pages", "--rows", "2000", "--samples", "2"]).await?;
+    let times = measured["times"].as_array().into_iter().flatten();
+    let sound = |time: &&Value| time["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0);
+    assert_eq!((times.clone().count(), times.filter(sound).count()), (57, 57), "{measured}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn workers_die_and_nothing_is_lost_or_recorded_twice() -> Result<()> {
     let measured = measured(&["recovery", "--quick"]).await?;
     assert_eq!((how_many(&measured, "rates"), how_many(&measured, "times")), (2, 7), "{measured}");

@@ -34,6 +34,12 @@ pub fn fill_waiting(path: &Path, jobs: u64) -> Result<(), BareError> {
     })
 }
 
+/// The id of a finished job by the number that [`fill_finished`] counts, from 0.
+#[must_use]
+pub fn finished_id(number: u64) -> String {
+    format!("01AAAAAAAA{number:016}")
+}
+
 /// Writes part by part, and counts what it wrote as the store does.
 fn fill(path: &Path, jobs: u64, status: &str, part: impl Fn(u64, u64) -> String) -> Result<(), BareError> {
     let mut conn = SqliteConnection::establish(&path.to_string_lossy())?;

@@ -9,7 +9,7 @@ mod snapshot;
 mod statement;
 
 pub use bare::{Bare, Row};
-pub use fill::{EVENTS_PER_JOB, fill_finished, fill_waiting};
+pub use fill::{EVENTS_PER_JOB, fill_finished, fill_waiting, finished_id};
 pub use plan::Plans;
 pub use reference::Reference;
 pub use snapshot::Snapshot;

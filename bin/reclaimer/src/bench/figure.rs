@@ -80,6 +80,11 @@ pub(super) struct Time {
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
     pub(super) longest_ms: f64,
+    /// The middle of what it is measured beside, in the same run, and how often that this one takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) beside_p50_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ratio: Option<f64>,
 }
 
 impl Time {
@@ -101,7 +106,14 @@ impl Time {
             p50_ms: at(0.5),
             p99_ms: at(0.99),
             longest_ms: at(1.0),
+            beside_p50_ms: None,
+            ratio: None,
         }
+    }
+
+    /// The same beside what it is measured beside.
+    pub(super) fn beside(self, other: &Self) -> Self {
+        Self { beside_p50_ms: Some(other.p50_ms), ratio: Some(self.p50_ms / other.p50_ms), ..self }
     }
 }
 
@@ -138,11 +150,7 @@ pub(super) fn print(measured: &Measured, output: Output) -> Result<()> {
         rates(&measured.rates, output)?;
     }
     if !measured.times.is_empty() {
-        let rows = measured.times.iter().map(|time| {
-            let times = [time.p50_ms, time.p99_ms, time.longest_ms].map(|ms| format!("{ms:.2} ms"));
-            [vec![time.what.clone(), time.samples.to_string()], times.to_vec()].concat()
-        });
-        output.table(&["time", "samples", "p50", "p99", "longest"], rows)?;
+        times(&measured.times, output)?;
     }
     if !measured.counts.is_empty() {
         let rows = measured.counts.iter().map(|count| {
@@ -186,6 +194,25 @@ fn rates(rates: &[Rate], output: Output) -> Result<()> {
         row.push(rate.baseline.to_owned());
         if has_reference {
             row.push(rate.times_reference.map(|times| format!("{times:.1}×")).unwrap_or_default());
+        }
+        row
+    });
+    output.table(&head, rows)
+}
+
+fn times(times: &[Time], output: Output) -> Result<()> {
+    let has_beside = times.iter().any(|time| time.ratio.is_some());
+    let mut head = vec!["time", "samples", "p50", "p99", "longest"];
+    if has_beside {
+        head.extend(["beside, p50", "ratio"]);
+    }
+    let rows = times.iter().map(|time| {
+        let ms = |ms: f64| format!("{ms:.2} ms");
+        let mut row = vec![time.what.clone(), time.samples.to_string()];
+        row.extend([time.p50_ms, time.p99_ms, time.longest_ms].map(ms));
+        if has_beside {
+            row.push(time.beside_p50_ms.map(ms).unwrap_or_default());
+            row.push(time.ratio.map(|ratio| format!("{ratio:.2}×")).unwrap_or_default());
         }
         row
     });

@@ -6,6 +6,7 @@ mod engine;
 mod figure;
 mod footprint;
 mod http;
+mod pages;
 mod place;
 mod policy;
 mod process;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Http(http::Args),
     /// Take and report jobs over the worker link
     Socket(socket::Args),
+    /// Ask for every page of the dashboard and every list, beside the same on a database with few jobs
+    Pages(pages::Args),
     /// Kill workers, and see how soon and how well their jobs come back
     Recovery(recovery::Args),
     /// Load a server fully, with clients that stall and a reader that stays, and watch its memory
@@ -72,6 +75,7 @@ pub(crate) async fn run(
         Command::Store(args) => store::measure(&args, &place(&args.dir)?).await?,
         Command::Http(args) => http::measure(&args, &place(&args.dir)?).await?,
         Command::Socket(args) => socket::measure(&args, &place(&args.dir)?).await?,
+        Command::Pages(args) => pages::measure(&args, &place(&args.dir)?).await?,
         Command::Recovery(args) => recovery::measure(&args, &place(&args.dir)?).await?,
         Command::Soak(args) => soak::measure(&args, &place(&args.dir)?).await?,
         Command::Footprint(args) => footprint::measure(&args, &place(&args.dir)?).await?,

@@ -61,6 +61,11 @@ pub(crate) fn request(method: &str, path: &str, token: Option<&str>, body: &str)
     format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{token}{kind}\r\n{body}").into_bytes()
 }
 
+/// A whole request that reads, with headers of its own, each ended by a line's end.
+pub(crate) fn read(path: &str, headers: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n").into_bytes()
+}
+
 impl Connection {
     /// Sends a request and reads the answer; answers the body of one that says that all is well.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<&[u8]> {
