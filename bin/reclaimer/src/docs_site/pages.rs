@@ -26,6 +26,7 @@ documents! {
     "decisions/0005": "docs/decisions/0005-worker-launcher.md",
     "decisions/0006": "docs/decisions/0006-flush-beside-the-next-group.md",
     "decisions/0007": "docs/decisions/0007-traces-made-of-what-was-committed.md",
+    "decisions/0008": "docs/decisions/0008-allocator-of-the-program.md",
     "operating": "docs/operating.md",
     "watching": "docs/watching.md",
     "dashboard": "docs/dashboard.md",
