@@ -12,7 +12,7 @@ use crate::state::App;
 use crate::view::layout::{self, Screen, csrf};
 use crate::view::parts::{live, nothing, table};
 use crate::view::untrusted::shown;
-use crate::view::words::{NAME, count, moment, sign};
+use crate::view::words::{NAME, count, moment, sign, told};
 
 /// Messages that are shown; the API has all that are kept.
 const MOST: usize = 50;
@@ -51,7 +51,7 @@ fn all(app: &App) -> Markup {
             @if view.incidents.is_empty() { (nothing("Nothing is wrong that an alert watches for.")) } @else {
                 ul.plain.problems { @for it in &view.incidents {
                     li.problem {
-                        span { strong { (shown(&it.what, 600)) }
+                        span { strong { (told(&it.what, 600, now)) }
                         " " span.soft { "Since " (moment(it.since, now)) ", found by " code { (shown(&it.rule, NAME)) }
                             ", about " (shown(&it.subject, NAME)) "." } }
                     }
@@ -88,7 +88,7 @@ fn message(it: &MessageShape, now: DateTime<Utc>) -> Vec<Markup> {
     vec![
         moment(it.at, now),
         html! { (event) },
-        html! { (shown(&it.incident.what, 300)) },
+        html! { (told(&it.incident.what, 300, now)) },
         html! {
             span class={ "badge " (class) } { (sign(status)) (word) }
             @if let Some(error) = &it.last_error { p.sub.error { (shown(error, 300)) } }

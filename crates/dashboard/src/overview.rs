@@ -16,7 +16,7 @@ use crate::view::chart::{Chart, Series, bars};
 use crate::view::layout::{self, Screen, csrf};
 use crate::view::parts::{live, nothing};
 use crate::view::untrusted::{plain, shown};
-use crate::view::words::{NAME, count, moment, number, sign, status_words};
+use crate::view::words::{NAME, count, moment, number, sign, status_words, told};
 use crate::workers::{breaker_words, link_badge};
 
 /// Links that are shown; the page of workers has all.
@@ -138,7 +138,7 @@ async fn health(app: &App, queues: &[QueueState]) -> Markup {
             } @else {
                 ul.plain {
                     @for it in unwell {
-                        li.problem data-kind=(it.figures.kind()) { span { (shown(&capital(&it.what), 400)) "."
+                        li.problem data-kind=(it.figures.kind()) { span { (told(&capital(&it.what), 400, now)) "."
                             @if let Some(since) = it.since { " " span.soft { "Since " (moment(since, now)) "." } } } }
                     }
                     @if !enabled { li.problem { "Recovery does not run by itself: `recovery.enabled` is off." } }

@@ -25,7 +25,7 @@ use crate::state::App;
 use crate::view::layout::{self, Screen, csrf};
 use crate::view::parts::{job_href, live, nothing};
 use crate::view::untrusted::{linked, shown};
-use crate::view::words::{NAME, badge, moment};
+use crate::view::words::{NAME, badge, moment, told};
 
 /// A job's name, as its address says it.
 fn id_of(text: &str) -> Result<JobId, Failure> {
@@ -121,7 +121,7 @@ fn state(app: &App, viewer: &Viewer, job: &Job, explanation: Option<&Explanation
         section.state aria-labelledby="state-title" {
             h2 #state-title .unseen { "Where it stands" }
             p { (badge(job.status)) span.soft { " last sign " (moment(job.updated_at, now)) } }
-            @if let Some(it) = explanation { p.lead #why { (shown(&sentence(&it.summary), 1_000)) } }
+            @if let Some(it) = explanation { p.lead #why { (told(&sentence(&it.summary), 1_000, now)) } }
         }
         (act::forms(viewer, job))
         @if let Some(it) = explanation { (reasoning::section(it, now)) }

@@ -7,7 +7,7 @@ use reclaimer_policy::{Explanation, TriedRule};
 use super::sentence;
 use crate::view::parts::table;
 use crate::view::untrusted::shown;
-use crate::view::words::{NAME, action_words, moment};
+use crate::view::words::{NAME, action_words, moment, told};
 
 /// What would happen next, and by which rule.
 pub(super) fn section(it: &Explanation, now: DateTime<Utc>) -> Markup {
@@ -15,20 +15,20 @@ pub(super) fn section(it: &Explanation, now: DateTime<Utc>) -> Markup {
         section.reasoning aria-labelledby="next-title" {
             h2 #next-title { "What happens next" }
             p #next {
-                (shown(&sentence(&it.next_look.why), 600))
+                (told(&sentence(&it.next_look.why), 600, now))
                 @if let Some(at) = it.next_look.at { " That is " (moment(at, now)) "." }
             }
             @if let Some(decision) = &it.decision {
                 p {
                     "Now it would decide: " strong { (action_words(&decision.action)) }
                     @if let Some(rule) = &decision.rule { ", by rule " code { (shown(rule, NAME)) } }
-                    ". " (shown(&sentence(&decision.reason), 600))
+                    ". " (told(&sentence(&decision.reason), 600, now))
                 }
             }
             @if let Some(said) = &it.on_record {
                 p.soft {
                     "Recovery last said of it, " (moment(said.at, now)) ": "
-                    @match &said.reason { Some(reason) => { (shown(&sentence(reason), 600)) } None => { (said.kind.replace('_', " ")) "." } }
+                    @match &said.reason { Some(reason) => { (told(&sentence(reason), 600, now)) } None => { (said.kind.replace('_', " ")) "." } }
                 }
             }
             @if !it.rules.is_empty() {

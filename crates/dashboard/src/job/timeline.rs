@@ -12,7 +12,7 @@ use crate::fields::Link;
 use crate::state::App;
 use crate::view::parts::{job_href, nothing};
 use crate::view::untrusted::{json, shown};
-use crate::view::words::{NAME, actor, event_words, exact, moment, sign};
+use crate::view::words::{NAME, actor, event_words, exact, moment, sign, told};
 
 /// Events on one page.
 const PART: u32 = 100;
@@ -55,7 +55,7 @@ fn one(event: &JobEvent, href: &str, now: DateTime<Utc>) -> Markup {
                 @if let Some(rule) = &entry.rule { " · rule " code { (shown(rule.as_str(), NAME)) } }
                 " " span.when title=(exact(entry.at)) { (moment(entry.at, now)) }
             }
-            @if let Some(reason) = &entry.reason { p.reason { (shown(&sentence(reason), 600)) } }
+            @if let Some(reason) = &entry.reason { p.reason { (told(&sentence(reason), 600, now)) } }
             @if let Some(detail) = &entry.detail {
                 details id={ "event-" (event.id) } {
                     summary { "Evidence" }

@@ -7,7 +7,7 @@ use reclaimer_domain::recovery::{DecisionReport, RunReport};
 use crate::fields::Link;
 use crate::view::parts::{job_link, nothing, table};
 use crate::view::untrusted::shown;
-use crate::view::words::{NAME, action_words, count, moment, number};
+use crate::view::words::{NAME, action_words, count, moment, number, told};
 
 /// Decisions on one page.
 pub(super) const PART: usize = 100;
@@ -47,14 +47,14 @@ pub(super) fn section(report: &RunReport, from: usize, here: &Link, now: DateTim
                 html! { (number(it.jobs.into())) },
                 html! { (action_words(&it.action)) },
                 rule(it.rule.as_deref()),
-                shown(&it.reason, 300),
+                told(&it.reason, 300, now),
             ]).collect::<Vec<_>>()))
             h2 { "Job by job" }
             (table("Decisions", &["Job", "Decision", "Rule", "Why", "Then"], &part.iter().map(|it| vec![
                 job_link(&it.job_id),
                 html! { (action_words(&it.action)) },
                 rule(it.rule.as_deref()),
-                shown(&it.reason, 300),
+                told(&it.reason, 300, now),
                 then(it, now),
             ]).collect::<Vec<_>>()))
             nav.pager aria-label="Parts of the decisions" {

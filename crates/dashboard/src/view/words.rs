@@ -42,6 +42,34 @@ pub(crate) fn moment(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     html! { time datetime=(rfc3339(at)) title=(exact(at)) { (text) } }
 }
 
+/// A text of ours, in which each moment as programs write it is said as people do; cut after so many characters.
+pub(crate) fn told(text: &str, most: usize, now: DateTime<Utc>) -> Markup {
+    let mut parts = Vec::new();
+    let (mut rest, mut from) = (text, 0);
+    while let Some(found) = rest.get(from..).and_then(|text| text.find('Z')) {
+        let end = from + found + 1;
+        let start = end.checked_sub(WRITTEN).filter(|start| rest.is_char_boundary(*start));
+        match start.and_then(|start| Some((start, DateTime::parse_from_rfc3339(&rest[start..end]).ok()?))) {
+            Some((start, at)) => {
+                parts.push((&rest[..start], Some(at.with_timezone(&Utc))));
+                (rest, from) = (&rest[end..], 0);
+            }
+            None => from = end,
+        }
+    }
+    parts.push((rest, None));
+    if parts.len() == 1 || text.chars().count() > most {
+        return shown(text, most);
+    }
+    html! { @for (text, at) in parts {
+        @if !text.is_empty() { (shown(text, most)) }
+        @if let Some(at) = at { (at.format("%Y-%m-%d %H:%M:%S UTC")) " (" (moment(at, now)) ")" }
+    } }
+}
+
+/// So long is a moment as programs write it: `2026-01-05T14:20:00.000Z`.
+const WRITTEN: usize = 24;
+
 /// A moment by the clock.
 pub(crate) fn exact(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S%.3f UTC").to_string()
@@ -161,5 +189,25 @@ mod tests {
         let said = |seconds| moment(now + chrono::Duration::seconds(seconds), now).into_string();
         assert!(said(-180).ends_with(">3 min ago</time>") && said(90).ends_with(">in 90 s</time>"));
         assert!(said(0).contains("2027-01-15 08:00:00.000 UTC") && said(0).ends_with(">just now</time>"));
+    }
+
+    #[test]
+    fn moments_within_a_text_are_said_as_people_do() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let said = |text: &str| {
+            let said = told(text, 200, now).into_string();
+            let bare = said.split('<').map(|piece| piece.split_once('>').map_or(piece, |(_, text)| text));
+            bare.collect::<String>()
+        };
+        assert_eq!(
+            said("Éz: it rests until 2027-01-15T08:02:00.000Z; then Z, from 2027-01-15T07:57:00.000Z."),
+            "Éz: it rests until 2027-01-15 08:02:00 UTC (in 2 min); then Z, from 2027-01-15 07:57:00 UTC (3 min ago)."
+        );
+        for text in ["", "Z", "ÉZ", "é2027-01-15T08:02:00.00Z", "2027-13-15T08:02:00.000Z is no moment"] {
+            assert_eq!(said(text), text);
+        }
+        assert!(
+            told(&"2027-01-15T08:02:00.000Z".repeat(9), 200, now).into_string().contains("216 characters")
+        );
     }
 }
