@@ -10,7 +10,7 @@ use sha2::Sha256;
 use tokio::net::UnixListener;
 
 use crate::health::{health, indicator};
-use crate::rig::{Delivery, Peer, Receiver, Server, Setup, Shell, reclaimer, until};
+use crate::rig::{Delivery, Peer, Receiver, Server, Setup, Shell, reclaimer, run_sql, until};
 
 const SECRET: &str = "an-open-sesame-of-some-length";
 
@@ -193,6 +193,66 @@ async fn a_worker_that_dies_again_and_again_is_told_of_and_when_it_lives() -> Re
     assert!(incident["what"].as_str().is_some_and(|what| what.contains("7")), "{told}");
     std::fs::write(&alive, "")?;
     server.admin(Method::POST, "/api/admin/workers/w/restart", None).await?.expect(202);
+    assert_eq!(events(&receiver.gets(2).await?)?, ["opened", "resolved"]);
+    Ok(())
+}
+
+/// A server on which a job fails for good when it fails for the second time, and that tells at once.
+async fn that_gives_up(folder: &Path, receiver: &Receiver, rule: &str) -> Result<Server> {
+    let config = format!(
+        "[alerts]\nwebhook_url = {:?}\ninterval = '100ms'\nresolve_after = '0s'\n{rule}\n\
+         [recovery]\nenabled = false\nspread = '0s'\nbudget_per_second = 1000\n",
+        receiver.url()
+    );
+    Server::start(folder, &Setup::with(&config)).await
+}
+
+/// Lets so many jobs fail, be recovered, and end like this.
+async fn recovered(server: &Server, jobs: u32, end: &str) -> Result<()> {
+    for _ in 0..jobs {
+        server.create(json!({ "command": "X", "maxAttempts": 2 })).await?;
+    }
+    for status in ["failed", end] {
+        for job in server.open("w", jobs, 30).await? {
+            let error = json!({ "error": "no route", "retryable": true });
+            let more = if status == "failed" { error } else { json!({}) };
+            server.report(&job, status, more).await?.expect(200);
+        }
+        server.recover("failed").await?;
+        // Not to wait for their backoff.
+        run_sql(&server.database(), "UPDATE job SET run_at = created_at WHERE status = 'queued'")?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn jobs_that_wait_for_a_person_are_told_of_until_somebody_deals_with_them() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let receiver = Receiver::start()?;
+    let rule = "quarantined_above = 1\nquarantined_for = '0s'\noff = ['recovery_success']";
+    let server = that_gives_up(folder.path(), &receiver, rule).await?;
+    recovered(&server, 2, "failed").await?;
+    let told = receiver.gets(1).await?.remove(0).json()?;
+    assert_eq!(told["incident"]["rule"], "quarantined_jobs", "{told}");
+    assert_eq!(told["incident"]["what"], "2 jobs are quarantined and wait for a person");
+    let bulk = json!({ "filter": { "status": "quarantined" }, "action": "cancel" });
+    server.admin(Method::POST, "/api/admin/jobs/bulk", Some(bulk)).await?.expect(200);
+    assert_eq!(events(&receiver.gets(2).await?)?, ["opened", "resolved"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn that_recovery_helps_little_is_told_and_that_it_helps_again() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let receiver = Receiver::start()?;
+    let rule = "recovery_success_below = 0.4\nrecovery_success_for = '0s'\noff = ['quarantined_jobs']";
+    let server = that_gives_up(folder.path(), &receiver, rule).await?;
+    recovered(&server, 10, "failed").await?;
+    let told = receiver.gets(1).await?.remove(0).json()?;
+    assert_eq!(told["incident"]["rule"], "recovery_success", "{told}");
+    let what = told["incident"]["what"].as_str().context("no text")?;
+    assert!(what.starts_with("only 0 of 10 recovered jobs"), "{what}");
+    recovered(&server, 10, "completed").await?;
     assert_eq!(events(&receiver.gets(2).await?)?, ["opened", "resolved"]);
     Ok(())
 }

@@ -185,7 +185,7 @@ fn resident(server: &Server) -> Result<u64> {
 async fn a_thousand_listeners_cost_bounded_memory_and_all_hear_everything() -> Result<()> {
     const LISTENERS: usize = 1_000;
     let folder = tempfile::tempdir()?;
-    let server = Server::start(folder.path(), &Setup::with("[server]\nconnections = 2000\n")).await?;
+    let server = Server::start(folder.path(), &Setup::default()).await?;
     create(&server, 1_000).await?;
     let before = resident(&server)?;
     let client = Client::builder().build()?;

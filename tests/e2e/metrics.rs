@@ -10,7 +10,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value as Json, json};
 use tokio::net::UnixListener;
 
-use crate::rig::{Peer, Server, Setup, Shell, until};
+use crate::rig::{Peer, Server, Setup, Shell, run_sql, until};
 
 /// What `/metrics` says, as a parser of the format reads it.
 pub(crate) async fn scrape(server: &Server) -> Result<Scrape> {
@@ -174,6 +174,27 @@ async fn every_documented_metric_is_there_and_moves_when_its_cause_is_provoked()
     let scrape = scrape(&server).await?;
     assert_eq!(present(&scrape), documented()?);
     assert_eq!(sum(&scrape, "reclaimer_build_info", &[]), Some(1.0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn jobs_that_lost_their_lease_and_are_not_looked_after_count_as_stuck() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::with("[recovery]\nenabled = false\n")).await?;
+    server.create(json!({ "command": "X" })).await?;
+    let job = take(&server, "w").await?;
+    assert_eq!(sum(&scrape(&server).await?, "reclaimer_jobs_stuck", &[]), Some(0.0));
+    let past =
+        "UPDATE job SET lease_expires_at = strftime('%Y-%m-%d %H:%M:%f', 'now', '-9 minutes') || '000'";
+    run_sql(&server.database(), past)?;
+    reaches(&server, "reclaimer_jobs_stuck", &[], 1.0).await?;
+    reaches(&server, "reclaimer_health_status", &[], 1.0).await?;
+    server.recover("stuck").await?;
+    until("none to be stuck", async || {
+        Ok((sum(&scrape(&server).await?, "reclaimer_jobs_stuck", &[]) == Some(0.0)).then_some(()))
+    })
+    .await?;
+    assert_eq!(server.report(&job, "completed", json!({})).await?.status, 409);
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use prost::Message;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::rig::{Receiver, Server, Setup, until};
+use crate::rig::{Peer, Receiver, Server, Setup, until};
 
 /// A server whose traces go to this receiver.
 async fn start(folder: &Path, receiver: &Receiver, config: &str) -> Result<Server> {
@@ -106,6 +106,27 @@ async fn one_trace_goes_from_creation_through_claims_reports_and_recovery() -> R
     let run = reclaimed.links.first().context("no link")?;
     let run = trace(&receiver, &hex(&run.trace_id), 1).await?;
     assert!(run.contains_key("recovery run"), "{run:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_on_a_link_goes_on_with_the_trace_of_its_job() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let receiver = Receiver::start()?;
+    let config = "[[link]]\nname = \"own\"\npath = \"own.sock\"\nmode = \"listen\"\n";
+    let server = start(folder.path(), &receiver, config).await?;
+    let mut peer = Peer::connect(&folder.path().join("own.sock")).await?;
+    peer.register("w", &[]).await?;
+    let id = server.create(json!({ "command": "X" })).await?;
+    let job = peer.open(1, 30).await?.first().context("no job")?.clone();
+    let (trace_id, claim) = parts(&job["traceparent"])?;
+    let report = json!({ "taskId": id, "lease": job["lease"]["token"], "status": "completed" });
+    peer.say("message", "PROGRESS_UPDATE", report).await?;
+    server.becomes(&id, "finished").await?;
+    let spans = trace(&receiver, &trace_id, 3).await?;
+    assert_eq!(hex(&spans["job claimed"].span_id), claim);
+    assert_eq!(hex(&spans["job finished"].parent_span_id), claim);
+    assert_eq!(hex(&spans["job claimed"].parent_span_id), hex(&spans["job created"].span_id));
     Ok(())
 }
 

@@ -33,7 +33,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { auth: Auth::default(), allowed_hosts: Vec::new(), open_metrics: false, most_waiting: 768 }
+        Self { auth: Auth::default(), allowed_hosts: Vec::new(), open_metrics: false, most_waiting: 1_536 }
     }
 }
 

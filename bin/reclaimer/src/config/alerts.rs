@@ -33,7 +33,11 @@ pub(crate) struct Alerts {
     #[serde(with = "humantime_serde")]
     pub(crate) breaker_open_for: Duration,
     pub(crate) recovery_success_below: f64,
+    #[serde(with = "humantime_serde")]
+    pub(crate) recovery_success_for: Duration,
     pub(crate) quarantined_above: u64,
+    #[serde(with = "humantime_serde")]
+    pub(crate) quarantined_for: Duration,
     #[serde(with = "humantime_serde")]
     pub(crate) oldest_queued_above: Duration,
     pub(crate) worker_restarts_above: u64,
@@ -62,7 +66,9 @@ impl Default for Alerts {
             remind_after: Duration::ZERO,
             breaker_open_for: minutes(1),
             recovery_success_below: 0.5,
+            recovery_success_for: minutes(5),
             quarantined_above: 10,
+            quarantined_for: minutes(5),
             oldest_queued_above: minutes(30),
             worker_restarts_above: 5,
             worker_restarts_within: minutes(10),
@@ -73,9 +79,6 @@ impl Default for Alerts {
     }
 }
 
-/// The rates and counts of these must hold for so long: they pass their limits for a moment when much happens at once.
-const SETTLED: Duration = Duration::from_secs(300);
-
 impl Alerts {
     /// Every rule, those that are off as well.
     fn all(&self) -> [Rule; 7] {
@@ -85,8 +88,8 @@ impl Alerts {
         };
         [
             (Condition::BreakerOpen, self.breaker_open_for),
-            (Condition::RecoverySuccessBelow(self.recovery_success_below), SETTLED),
-            (Condition::QuarantinedAbove(self.quarantined_above), SETTLED),
+            (Condition::RecoverySuccessBelow(self.recovery_success_below), self.recovery_success_for),
+            (Condition::QuarantinedAbove(self.quarantined_above), self.quarantined_for),
             (Condition::OldestQueuedAbove(self.oldest_queued_above), Duration::ZERO),
             (restarts, Duration::ZERO),
             (Condition::DatabaseNotWritable, self.database_not_writable_for),

@@ -49,7 +49,10 @@ pub(super) const KEYS: &[Key] = &[
         "server.open_metrics",
         "whether `/metrics` and `/api/health` are shown to whoever asks, and not with the admin token alone",
     ),
-    one("server.connections", "at most so many connections at once; further ones wait"),
+    one(
+        "server.connections",
+        "at most so many connections at once; further ones wait. Three quarters of them may wait for jobs or listen to events",
+    ),
     one("server.shutdown_grace", "at the end, running requests get so long to finish"),
     one("database.url", "`sqlite://PATH`; unset: `reclaimer.db` in the data folder"),
     one("database.durability", "`full` survives a loss of power, `normal` only a crash of the process"),
@@ -225,9 +228,11 @@ pub(super) const KEYS: &[Key] = &[
     one("alerts.breaker_open_for", "rule `breaker_open`: a link's circuit has been open for so long"),
     one(
         "alerts.recovery_success_below",
-        "rule `recovery_success`: of the recovered jobs that ended within a day, at least ten, a smaller share finished",
+        "rule `recovery_success`: of the recovered jobs that ended within a day, at least ten, a smaller share finished, …",
     ),
-    one("alerts.quarantined_above", "rule `quarantined_jobs`: more jobs are quarantined, for five minutes"),
+    one("alerts.recovery_success_for", "… for so long"),
+    one("alerts.quarantined_above", "rule `quarantined_jobs`: more jobs are quarantined, …"),
+    one("alerts.quarantined_for", "… for so long"),
     one(
         "alerts.oldest_queued_above",
         "rule `oldest_queued`: a job has been due for longer, in a queue that is not paused",

@@ -60,7 +60,7 @@ impl Default for Server {
             listen: vec!["127.0.0.1:7400".to_owned()],
             allowed_hosts: Vec::new(),
             open_metrics: false,
-            connections: 1_024,
+            connections: 2_048,
             shutdown_grace: Duration::from_secs(10),
         }
     }
