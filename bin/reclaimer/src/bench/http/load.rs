@@ -133,8 +133,12 @@ impl Clients {
     pub(crate) async fn top_up(&self, wanted: u64) -> Result<()> {
         const MANY: usize = 500;
         let order = self.order(MANY);
-        while self.waiting.load(Ordering::Relaxed) < wanted {
-            self.clients[0].lock().await.connection.ask(&order).await?;
+        // In turn, so that none is idle for so long that it is closed.
+        for client in self.clients.iter().cycle() {
+            if self.waiting.load(Ordering::Relaxed) >= wanted {
+                break;
+            }
+            client.lock().await.connection.ask(&order).await?;
             self.waiting.fetch_add(MANY as u64, Ordering::Relaxed);
         }
         Ok(())
