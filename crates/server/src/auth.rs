@@ -60,7 +60,8 @@ impl Auth {
                 scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
             });
             let Some(token) = token else { return Caller::Wrong };
-            let (admin, worker) = (is_known(&self.admin, token), is_known(&self.worker, token));
+            let digest = digest(token);
+            let (admin, worker) = (is_known(&self.admin, &digest), is_known(&self.worker, &digest));
             return match (bool::from(admin), bool::from(worker)) {
                 (true, _) => Caller::Admin,
                 (false, true) => Caller::Worker,
@@ -78,9 +79,13 @@ impl Auth {
     }
 }
 
-/// Whether one of these digests is that of the token. Every one is compared, in constant time each.
-pub(crate) fn is_known(digests: &[[u8; 32]], token: &str) -> Choice {
-    let digest = Sha256::digest(token.as_bytes());
+/// By which a token is known.
+pub(crate) fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// Whether this is one of these digests. Every one is compared, in constant time each.
+pub(crate) fn is_known(digests: &[[u8; 32]], digest: &[u8; 32]) -> Choice {
     digests.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&digest[..]))
 }
 

@@ -1,5 +1,7 @@
 //! The outermost layer: a request id for every answer, problem documents written out, one line in the log, one count.
 
+use std::sync::Arc;
+
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
@@ -15,23 +17,24 @@ const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id of a request.
 #[derive(Debug, Clone)]
-pub(crate) struct RequestId(pub(crate) String);
+pub(crate) struct RequestId(pub(crate) Arc<str>);
 
 /// Gives the request an id, the caller's if it sent a sane one, and finishes the answer.
 pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let sane = |value: &HeaderValue| {
         let text = value.to_str().ok()?;
         let visible = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        visible.then(|| text.to_owned())
+        visible.then(|| text.into())
     };
-    let id =
-        request.headers().get(HEADER).and_then(sane).unwrap_or_else(|| app.provisioning.new_request_id());
-    request.extensions_mut().insert(RequestId(id.clone()));
+    let given = request.headers().get(HEADER).and_then(sane);
+    let id: Arc<str> = given.unwrap_or_else(|| app.provisioning.new_request_id().into());
+    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map(MatchedPath::as_str);
     let traceparent = request.headers().get(TRACEPARENT).cloned();
     // Whatever is logged meanwhile says which request it concerns, and which job.
-    let job_id = route.as_deref().and_then(|route| job_of(route, request.uri().path()));
+    let job_id = route.and_then(|route| job_of(route, request.uri().path()));
     let span = error_span!("request", request_id = %id, job_id);
     let begun = Instant::now();
 
@@ -53,7 +56,7 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
         answer.headers_mut().insert(HEADER, value);
     }
     let (status, took) = (answer.status().as_u16(), begun.elapsed());
-    let route = route.as_deref().unwrap_or("-");
+    let route = route.unwrap_or("-");
     let created = answer.extensions_mut().remove::<CreatedJobs>();
     app.metrics.answered(&Answered {
         id: &id,

@@ -1,5 +1,6 @@
 //! What every handler works with.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,64 +69,39 @@ pub struct Deps {
     pub shutdown: CancellationToken,
 }
 
-/// Shared by all handlers.
+/// Shared by all handlers. Each request has several of it, so that a copy must cost next to nothing.
 #[derive(Debug, Clone)]
-pub(crate) struct App {
-    pub(crate) config: Arc<Config>,
-    pub(crate) provisioning: Provisioning,
-    pub(crate) jobs: Arc<dyn JobStore>,
-    pub(crate) accounts: Arc<dyn AccountStore>,
-    pub(crate) recovery: reclaimer_recovery::Handle,
-    pub(crate) policy: Arc<dyn PolicySource>,
-    pub(crate) fleet: Arc<dyn Fleet>,
-    pub(crate) health: Arc<dyn HealthSource>,
-    pub(crate) alerts: Arc<dyn Alerting>,
-    pub(crate) live: Live,
-    pub(crate) metrics: Arc<dyn MetricsSource>,
-    pub(crate) sessions: Arc<Sessions>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) shutdown: CancellationToken,
-    probe: Arc<Mutex<()>>,
+pub(crate) struct App(Arc<Shared>);
+
+/// What there is one of.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    deps: Deps,
+    probe: Mutex<()>,
     waiting: Arc<Semaphore>,
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Deref for Shared {
+    type Target = Deps;
+
+    fn deref(&self) -> &Deps {
+        &self.deps
+    }
 }
 
 impl App {
     pub(crate) fn new(config: Config, deps: Deps) -> Self {
-        let Deps {
-            provisioning,
-            jobs,
-            accounts,
-            recovery,
-            policy,
-            fleet,
-            health,
-            live,
-            metrics,
-            alerts,
-            sessions,
-            clock,
-            shutdown,
-        } = deps;
         let waiting = Arc::new(Semaphore::new(config.most_waiting));
-        let (config, probe) = (Arc::new(config), Arc::default());
-        Self {
-            config,
-            provisioning,
-            jobs,
-            accounts,
-            recovery,
-            policy,
-            fleet,
-            health,
-            alerts,
-            live,
-            metrics,
-            sessions,
-            clock,
-            shutdown,
-            probe,
-            waiting,
-        }
+        Self(Arc::new(Shared { config, deps, probe: Mutex::default(), waiting }))
     }
 
     /// Room for one more who waits; `None` when there is none. Whoever does not wait needs none.

@@ -150,7 +150,10 @@ impl Tally {
 
     pub(crate) fn answered(&self, route: &str, status: u16, took: std::time::Duration) {
         // Some readers of the format take a brace in a value for the end of the labels: `/jobs/{id}` becomes `/jobs/:id`.
-        let route = route.replace("{*", "*").replace('{', ":").replace('}', "");
+        let route = match route.contains('{') {
+            true => route.replace("{*", "*").replace('{', ":").replace('}', ""),
+            false => route.to_owned(),
+        };
         let answer = Answer { route, status };
         self.requests.get_or_create(&answer).observe(took.as_secs_f64());
     }

@@ -125,7 +125,7 @@ pub(crate) async fn open(
         Ok(Err(panic)) => {
             error!(
                 area = "JOB-MANAGER",
-                request_id = id.0,
+                request_id = &*id.0,
                 panic = panic_text(&*panic),
                 "provisioning panicked"
             );
@@ -175,7 +175,7 @@ impl ProvisioningFailure {
         let cause = std::error::Error::source(error).map(tracing::field::display);
         error!(
             area = "JOB-MANAGER",
-            request_id = id.0,
+            request_id = &*id.0,
             code = error.code(),
             cause,
             "job provisioning failed: {error}"
@@ -195,7 +195,7 @@ impl ProvisioningFailure {
             error: "Job provisioning failed",
             message: message.into(),
             timestamp: rfc3339(app.clock.now()),
-            request_id: id.0,
+            request_id: id.0.to_string(),
             error_type,
             retryable,
             retry_after_ms: u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX),

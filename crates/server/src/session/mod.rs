@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
-use crate::auth::{Peer, is_known};
+use crate::auth::{Peer, digest, is_known};
 use table::{Key, Table, key_of};
 use throttle::{Throttle, Who};
 
@@ -105,7 +105,7 @@ impl Sessions {
         if let Some(wait) = inner.throttle.wait(who, now) {
             return Err(LoginRefused::TooOften { wait });
         }
-        if !bool::from(is_known(&self.admin, token)) {
+        if !bool::from(is_known(&self.admin, &digest(token))) {
             inner.throttle.failed(who, now);
             return Err(LoginRefused::WrongToken);
         }
