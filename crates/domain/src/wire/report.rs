@@ -133,7 +133,10 @@ fn read(value: Value, sender: Option<&WorkerId>, faults: &mut Faults) -> Result<
         return Err(InvalidReport::TooDeep);
     }
     let Value::Object(mut object) = value else { return Err(InvalidReport::NotAnObject(kind_of(&value))) };
-    let digest = hex::encode(&Sha256::digest(Value::Object(object.clone()).to_string())[..16]);
+    // Of what has no stamp nobody tells a repetition by it.
+    let digest = object
+        .contains_key("timestamp")
+        .then(|| hex::encode(&Sha256::digest(Value::Object(object.clone()).to_string())[..16]));
 
     let job = match (text(&mut object, "taskId")?, text(&mut object, "jobId")?) {
         (Some(task), Some(job)) if task != job => {
@@ -160,17 +163,7 @@ fn read(value: Value, sender: Option<&WorkerId>, faults: &mut Faults) -> Result<
     let areas = areas::areas(&mut object, faults)?;
     let outcome = outcome(&status, &mut object, faults)?;
     let (said, resume_state) = said(object, &outcome, stamp);
-    Ok(Report {
-        job,
-        holder,
-        sender,
-        outcome,
-        stamp,
-        digest: stamp.map(|_| digest),
-        said,
-        resume_state,
-        areas,
-    })
+    Ok(Report { job, holder, sender, outcome, stamp, digest: stamp.and(digest), said, resume_state, areas })
 }
 
 fn outcome(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -21,6 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Body<T>(pub(crate) T);
 
+/// A JSON body that its handler reads.
+#[derive(Debug)]
+pub(crate) struct RawBody(pub(crate) Bytes);
+
 /// A JSON body that may be left out, which means all defaults.
 #[derive(Debug)]
 pub(crate) struct MaybeBody<T>(pub(crate) T);
@@ -31,6 +36,15 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         require_json(&request)?;
         parse(&read(request).await?).map(Self)
+    }
+}
+
+impl<S: Sync> FromRequest<S> for RawBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        require_json(&request)?;
+        read(request).await.map(Self)
     }
 }
 
@@ -61,10 +75,10 @@ fn require_json(request: &Request) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code::NOT_JSON, detail))
 }
 
-async fn read(request: Request) -> Result<Vec<u8>, Problem> {
+async fn read(request: Request) -> Result<Bytes, Problem> {
     let body = Limited::new(request.into_body(), LARGEST).collect();
     match tokio::time::timeout(PATIENCE, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let detail = format!("the body is larger than {LARGEST} bytes (1 MiB); split it");
             Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, code::TOO_LARGE, detail))
@@ -79,6 +93,13 @@ async fn read(request: Request) -> Result<Vec<u8>, Problem> {
 
 /// Reads JSON of a known shape from bytes.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Nearly all of it is as it should be. Where it is not, it is read once more to say where: that costs more.
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    if let Ok(value) = T::deserialize(Objects(&mut json))
+        && json.end().is_ok()
+    {
+        return Ok(value);
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(Objects(&mut json)).map_err(|error| {
         let path = error.path().to_string();

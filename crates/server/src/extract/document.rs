@@ -15,6 +15,11 @@ impl<'de> Deserialize<'de> for Document {
     }
 }
 
+/// Reads a field that is any JSON, or null: `#[serde(deserialize_with = "document")]`.
+pub(crate) fn document<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Document::deserialize(deserializer).map(|Document(value)| Some(value).filter(|value| !value.is_null()))
+}
+
 struct Reader;
 
 impl<'de> Visitor<'de> for Reader {

@@ -6,8 +6,8 @@ mod object;
 mod query;
 mod value;
 
-pub(crate) use body::{Body, MaybeBody};
-pub(crate) use document::Document;
+pub(crate) use body::{Body, MaybeBody, RawBody, parse};
+pub(crate) use document::{Document, document};
 pub(crate) use object::{Objects, object};
 pub(crate) use query::{Empty, Id, Ids, Parameters};
 pub(crate) use value::{moment, statuses, whole};

@@ -5,18 +5,17 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use reclaimer_domain::history::Actor;
 use reclaimer_domain::id::JobId;
-use reclaimer_domain::job::{NewJob, Status};
+use reclaimer_domain::job::Status;
 use reclaimer_domain::ports::{Created, CreatedJob, JobFilter, Refused};
-use reclaimer_provisioning::{CreateError, Provisioning, idempotency};
+use reclaimer_provisioning::{CreateError, idempotency};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::order::Order;
+use super::order;
 use super::paging::{self, PageParameters};
 use crate::code;
 use crate::described::{Ordered, Orders};
-use crate::extract::{Body, Document, Empty, Id, Objects, Parameters};
+use crate::extract::{Document, Empty, Id, Parameters, RawBody, parse};
 use crate::metrics::{CreatedJobs, TRACEPARENT};
 use crate::problem::{Problem, ProblemDocument};
 use crate::shapes::{EventShape, JobReadShape, JobShape, ListShape};
@@ -59,19 +58,19 @@ pub(crate) async fn create(
     State(app): State<App>,
     headers: HeaderMap,
     Parameters(Empty {}): Parameters<Empty>,
-    Body(Document(body)): Body<Document>,
+    RawBody(body): RawBody,
 ) -> Result<Response, Problem> {
     let key = headers.get(IDEMPOTENCY_KEY).map(idempotency_key).transpose()?;
-    let key = key.map(|key| idempotency(&key, &body));
-    let (orders, single) = match body {
-        Value::Array(items) => {
-            if items.len() > Provisioning::MOST_JOBS {
-                return Err(CreateError::TooMany(items.len()).into());
-            }
-            let orders = items.into_iter().enumerate().map(|(index, item)| order(item, Some(index)));
-            (orders.collect::<Result<Vec<_>, _>>()?, false)
+    let (orders, single) = match order::Placed::read(&body)? {
+        order::Placed::Many(orders) => (orders, false),
+        order::Placed::One(order) => (vec![*order], true),
+    };
+    let key = match key {
+        Some(key) => {
+            let Document(order) = parse(&body)?;
+            Some(idempotency(&key, &order))
         }
-        item => (vec![order(item, None)?], true),
+        None => None,
     };
     let created = match app.provisioning.create(orders, key, Actor::Producer).await {
         Err(CreateError::Invalid { source, .. }) if single => {
@@ -119,15 +118,6 @@ pub(crate) async fn create(
         answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(answer)
-}
-
-fn order(item: Value, index: Option<usize>) -> Result<NewJob, Problem> {
-    serde_path_to_error::deserialize::<_, Order>(Objects(item)).map(NewJob::from).map_err(|error| {
-        let path = error.path().to_string();
-        let place = if path == "." { String::new() } else { format!("`{path}`: ") };
-        let job = index.map(|index| format!("job {index}: ")).unwrap_or_default();
-        Problem::bad_request(code::INVALID_REQUEST, format!("{job}{place}{}", error.inner()))
-    })
 }
 
 fn idempotency_key(value: &HeaderValue) -> Result<String, Problem> {
