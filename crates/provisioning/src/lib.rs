@@ -5,16 +5,16 @@ mod config;
 mod create;
 mod credentials;
 mod delivery;
-mod next;
 mod open;
 mod report;
+mod report_all;
 mod service;
 
 pub use arrivals::Arrivals;
 pub use config::Config;
 pub use create::{CreateError, DiscoveryOptions, idempotency};
 pub use credentials::{CredentialsError, FreshAnswer};
-pub use next::Reported;
 pub use open::Want;
 pub use report::HeldJob;
+pub use report_all::Reported;
 pub use service::{Deps, Provisioning};

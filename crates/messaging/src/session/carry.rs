@@ -169,7 +169,7 @@ type Reported = (Result<ReportAnswer, StoreError>, Option<(Next, Result<Vec<JobO
 async fn report_and_open(provisioning: &Provisioning, report: Report, next: Option<Next>) -> Reported {
     let Some(next) = next else { return (provisioning.report(report).await, None) };
     let failed = |error: &StoreError| JobsError::of(next.request_id.clone(), error);
-    let (outcome, jobs) = match provisioning.report_and_open(vec![report], next.want.clone()).await {
+    let (outcome, jobs) = match provisioning.report_all(vec![report], Some(next.want.clone())).await {
         Ok(mut reported) => {
             // One report has one answer.
             let outcome = reported.answers.pop().unwrap_or(Err(StoreError::Closing));

@@ -4,11 +4,10 @@ use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use futures::future::join_all;
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::report::Report;
 use reclaimer_domain::name::WorkerId;
-use reclaimer_domain::ports::ReportAnswer;
+use reclaimer_domain::ports::{ReportAnswer, StoreError};
 use reclaimer_domain::time::millis_option;
 use reclaimer_domain::wire::{JobOnTheWire, read_report};
 use reclaimer_provisioning::{Provisioning, Reported, Want};
@@ -145,26 +144,25 @@ pub(crate) async fn report(
     let sender = parameters.worker_id.map(|name| name.parse::<WorkerId>()).transpose();
     let sender = sender
         .map_err(|error| Problem::bad_request(code::INVALID_PARAMETER, format!("`workerId`: {error}")))?;
-    let (reports, is_one) = match body {
-        Value::Array(reports) if reports.len() > MOST => {
+    let read = |report| read(report, sender.as_ref());
+    let reports: Vec<Result<Report, Problem>> = match (body, &next) {
+        (Value::Array(reports), _) if reports.len() > MOST => {
             return Err(Problem::bad_request(
                 code::TOO_MANY,
                 format!("at most {MOST} reports in one request, got {}; split it", reports.len()),
             ));
         }
-        Value::Array(reports) => (reports, false),
-        report => (vec![report], true),
+        (Value::Array(reports), _) => reports.into_iter().map(read).collect(),
+        (report, Some(_)) => vec![read(report)],
+        (report, None) => {
+            let report = read(report)?;
+            let job = report.job.clone();
+            return applied(&job, app.provisioning.report(report).await?).map(Answer::One);
+        }
     };
-    let reports = reports.into_iter().map(|report| read(report, sender.as_ref()));
-    if let Some(want) = next {
-        return report_and_open(&app, id, reports.collect(), want).await.map(Answer::Next);
-    }
-    // Started together, they wait together and share a commit.
-    let mut answers = join_all(reports.map(|report| one(&app, report))).await;
-    match answers.pop() {
-        Some(only) if is_one => only.map(Answer::One),
-        last => Ok(Answer::Many { items: answers.into_iter().chain(last).map(Item::from).collect() }),
-    }
+    let wanted = next.is_some();
+    let done = report_all(&app, id, reports, next).await;
+    Ok(if wanted { Answer::Next(done) } else { Answer::Many { items: done.items } })
 }
 
 /// Which jobs are to follow, if any.
@@ -192,30 +190,34 @@ fn read(report: Value, sender: Option<&WorkerId>) -> Result<Report, Problem> {
     read_report(report, sender).map_err(|error| Problem::bad_request(error.code(), error.to_string()))
 }
 
-async fn one(app: &App, report: Result<Report, Problem>) -> Result<Applied, Problem> {
-    let report = report?;
-    let job = report.job.clone();
-    applied(&job, app.provisioning.report(report).await?)
-}
-
 /// Applies what can be read; jobs follow only where that is all.
-async fn report_and_open(
+async fn report_all(
     app: &App,
     id: RequestId,
     reports: Vec<Result<Report, Problem>>,
-    want: Want,
-) -> Result<Next, Problem> {
-    if reports.iter().any(Result::is_err) {
-        let answers = join_all(reports.into_iter().map(|report| one(app, report))).await;
-        let items = answers.into_iter().map(Item::from).collect();
-        return Ok(Next { items, jobs: Vec::new(), jobs_error: None });
-    }
-    let reports: Vec<Report> = reports.into_iter().collect::<Result<_, _>>()?;
-    let about: Vec<JobId> = reports.iter().map(|report| report.job.clone()).collect();
-    Ok(match app.provisioning.report_and_open(reports, want).await {
+    next: Option<Want>,
+) -> Next {
+    let next = next.filter(|_| reports.iter().all(Result::is_ok));
+    let wanted = next.is_some();
+    let mut readable = Vec::with_capacity(reports.len());
+    let about: Vec<Result<JobId, Problem>> = reports
+        .into_iter()
+        .map(|report| {
+            let report = report?;
+            let job = report.job.clone();
+            readable.push(report);
+            Ok(job)
+        })
+        .collect();
+    match app.provisioning.report_all(readable, next).await {
         Ok(Reported { answers, next }) => {
-            let answers = about.iter().zip(answers).map(|(job, answer)| applied(job, answer?));
-            let items = answers.map(Item::from).collect();
+            let mut answers = answers.into_iter();
+            let item = |about: Result<JobId, Problem>| {
+                // There is one for each that was read.
+                let answer = |job: JobId| applied(&job, answers.next().unwrap_or(Err(StoreError::Closing))?);
+                Item::from(about.and_then(answer))
+            };
+            let items = about.into_iter().map(item).collect();
             let (jobs, jobs_error) = match next {
                 Ok(jobs) => (jobs, None),
                 Err(error) => (Vec::new(), Some(ProvisioningFailure::of(app, id, &error))),
@@ -223,14 +225,12 @@ async fn report_and_open(
             Next { items, jobs, jobs_error }
         }
         Err(error) => {
-            let item = |_| Item::Refused { code: error.code(), detail: error.to_string() };
-            Next {
-                items: about.iter().map(item).collect(),
-                jobs: Vec::new(),
-                jobs_error: Some(ProvisioningFailure::of(app, id, &error)),
-            }
+            let jobs_error = wanted.then(|| ProvisioningFailure::of(app, id, &error));
+            let problem = Problem::from(error);
+            let item = |about: Result<JobId, Problem>| Item::from(about.and(Err(problem.clone())));
+            Next { items: about.into_iter().map(item).collect(), jobs: Vec::new(), jobs_error }
         }
-    })
+    }
 }
 
 fn applied(job: &JobId, answer: ReportAnswer) -> Result<Applied, Problem> {
