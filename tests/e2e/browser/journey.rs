@@ -4,7 +4,7 @@ use anyhow::Result;
 use reqwest::Method;
 
 use super::scene::Scene;
-use crate::rig::Browser;
+use crate::rig::{Browser, Server, Setup};
 
 /// All that a person does without SQL, by clicks. It is the same with and without scripts.
 async fn on_call(scripts: bool) -> Result<()> {
@@ -99,4 +99,26 @@ async fn a_page_follows_what_happens_without_being_loaded_anew() -> Result<()> {
     browser.sees("#actions-title + *", "").await?;
     assert_eq!(browser.run("return window.same").await?, true, "it is still the same page");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_page_whose_server_goes_says_so_and_asks_for_a_login_when_it_is_back() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let scene = Scene::set(folder.path()).await?;
+    let browser = Browser::start(true).await?;
+    scene.log_in(&browser).await?;
+    let page = format!("/jobs/{}", scene.queued);
+    browser.open(&scene.at(&page)).await?;
+    browser.sees("#live", "Live").await?;
+    let listen = vec![scene.server.base.trim_start_matches("http://").to_owned()];
+    assert!(scene.server.stop().await?.success());
+    browser.sees("#live", "Not live").await?;
+    // Sessions end with their server: the old page must not stand there as if it were true.
+    let server = Server::start(folder.path(), &Setup { listen, ..Setup::default() }).await?;
+    browser.sees("h1", "Log in").await?;
+    browser.fill("#token", &server.admin).await?;
+    browser.press("Log in").await?;
+    browser.sees("h1", "REPORT").await?;
+    assert_eq!(browser.path().await?, page);
+    browser.sees("#live", "Live").await
 }

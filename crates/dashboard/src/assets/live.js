@@ -5,6 +5,7 @@
 
 (() => {
   const PAUSE = 1000;
+  const BACK = 3000;
   const parts = [...document.querySelectorAll("[data-live]")].map((element) => ({
     element,
     events: element.dataset.live.split(" "),
@@ -72,9 +73,16 @@
   const jobs = new Set(parts.flatMap((part) => part.events).filter((it) => it.startsWith("job")).map((it) => it.split(":")[1] ?? ""));
   if (jobs.size > 0 && !jobs.has("")) wanted.set("job", [...jobs].join(","));
 
+  const tell = (live) => {
+    sign.hidden = false;
+    sign.textContent = live ? "Live" : "Not live";
+    sign.classList.toggle("lost", !live);
+  };
+
   let source = null;
   const listen = () => {
-    source = new EventSource(`/api/admin/events?${wanted}`);
+    const own = new EventSource(`/api/admin/events?${wanted}`);
+    source = own;
     for (const name of names) {
       source.addEventListener(name, (event) => {
         let data = null;
@@ -89,12 +97,21 @@
     // Something is not told.
     source.addEventListener("gap", () => parts.forEach(soon));
     source.onopen = () => {
-      sign.hidden = false;
+      tell(true);
       // What happened since the page was made, or while nobody listened.
       parts.forEach(soon);
     };
     source.onerror = () => {
-      sign.hidden = true;
+      if (source !== own) return;
+      tell(false);
+      // A browser comes back by itself, unless the server answered and refused it: then perhaps nobody is logged in any
+      // more, which the parts find out, or there was no room.
+      if (own.readyState !== EventSource.CLOSED) return;
+      source = null;
+      parts.forEach(soon);
+      setTimeout(() => {
+        if (!source && !document.hidden) listen();
+      }, BACK);
     };
   };
   // A browser has few connections to one server: a page that nobody sees needs none.
