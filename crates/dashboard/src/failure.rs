@@ -31,10 +31,25 @@ impl Failure {
     }
 }
 
+/// A status, as people say it.
+fn words(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => "There is no such thing",
+        StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => "Not allowed",
+        StatusCode::CONFLICT => "Not possible as things are",
+        StatusCode::PAYLOAD_TOO_LARGE => "Too large",
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY | StatusCode::TOO_MANY_REQUESTS => {
+            "Not possible at the moment"
+        }
+        status if status.is_client_error() => "That cannot be done like this",
+        _ => "The server met a defect",
+    }
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let Problem { status, code, detail, headers } = self.0;
-        let title = status.canonical_reason().unwrap_or("Error");
+        let title = words(status);
         let body = html! {
             h1 { (title) }
             p.lead { (crate::view::untrusted::shown(&detail, 2_000)) }

@@ -83,8 +83,18 @@ fn to_login(request: &Request) -> Response {
     if reads && is_cross_site(request.headers()) {
         return layout::again(wanted).into_response();
     }
-    let wanted = Some(wanted).filter(|wanted| reads && *wanted != "/");
-    Redirect::to(&Link::to("/login").and("next", wanted).href()).into_response()
+    let wanted = if reads { wanted } else { page_of(request.uri().path()) };
+    let login = Link::to("/login").and("next", Some(wanted).filter(|wanted| *wanted != "/"));
+    Redirect::to(&login.and("undone", (!reads).then_some("yes")).href()).into_response()
+}
+
+/// The page that has the form which is sent to this path.
+fn page_of(path: &str) -> &str {
+    match path {
+        "/queues" | "/logout" => "/",
+        "/jobs/bulk" => "/jobs",
+        path => path,
+    }
 }
 
 /// Who looks at a page.

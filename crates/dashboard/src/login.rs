@@ -20,7 +20,10 @@ const MOST_BODY: usize = 8 * 1_024;
 
 /// `GET /login`
 pub(crate) async fn show(Query(fields): Query) -> Markup {
-    page(&next_of(&fields), None)
+    let undone = fields.text("undone").is_some();
+    page(&next_of(&fields), undone.then_some(&html! {
+        p.notice role="status" id="undone" { "Nothing was done: you were no longer logged in. Log in, and do it again." }
+    }))
 }
 
 /// `POST /login`
@@ -46,7 +49,12 @@ pub(crate) async fn log_in(State(app): State<App>, request: Request) -> Result<R
         }
         Err(refused) => {
             warn!(area = "JOB-MANAGER", peer = %Shown(peer), "a login to the dashboard was refused: {refused}");
-            let page = page(&next, Some(&refused.to_string()));
+            let page = page(
+                &next,
+                Some(&html! {
+                    p.notice.bad role="alert" id="refused" { "That did not work: " (refused.to_string()) "." }
+                }),
+            );
             Ok(match refused {
                 LoginRefused::WrongToken => (StatusCode::UNAUTHORIZED, page).into_response(),
                 LoginRefused::TooOften { wait } => {
@@ -82,15 +90,13 @@ fn next_of(fields: &Fields) -> String {
     fields.text("next").filter(ours).unwrap_or("/").to_owned()
 }
 
-fn page(next: &str, refused: Option<&str>) -> Markup {
+fn page(next: &str, notice: Option<&Markup>) -> Markup {
     layout::bare(
         "Log in",
         &html! {
             div.login {
                 h1 { "Log in" }
-                @if let Some(refused) = refused {
-                    p.notice.bad role="alert" id="refused" { "That did not work: " (refused) "." }
-                }
+                @if let Some(notice) = notice { (notice) }
                 form method="post" action="/login" {
                     input type="hidden" name="next" value=(next);
                     label for="token" { "Admin token" }

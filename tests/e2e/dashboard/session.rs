@@ -55,7 +55,12 @@ async fn nobody_sees_a_page_without_having_logged_in() -> Result<()> {
         visitor.send(visitor.request(Method::GET, "/live/overview/states").header("x-live", "1")).await?;
     assert_eq!((part.status, part.text.as_str()), (StatusCode::UNAUTHORIZED, ""));
     let page = visitor.post("/queues", &[("queue", "default"), ("action", "pause")]).await?;
-    assert_eq!((page.status, page.location()), (StatusCode::SEE_OTHER, Some("/login")));
+    assert_eq!((page.status, page.location()), (StatusCode::SEE_OTHER, Some("/login?undone=yes")));
+    let page = visitor.post("/jobs/bulk", &[("action", "cancel"), ("all", "yes")]).await?;
+    assert_eq!(page.location(), Some("/login?next=%2Fjobs&undone=yes"));
+    let page = visitor.follow(page).await?;
+    assert!(page.one("#undone").starts_with("Nothing was done"), "{}", page.text);
+    assert_eq!(page.form("form")?.1, [("next".to_owned(), "/jobs".to_owned())]);
     Ok(())
 }
 

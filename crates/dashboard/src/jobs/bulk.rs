@@ -187,7 +187,7 @@ pub(crate) async fn preview(
                     Which::All => input type="hidden" name="all" value="yes";,
                     Which::Ticked(ids) => @for id in ids { input type="hidden" name="id" value=(id); },
                 }
-                button.primary type="submit" { (action.label()) " " (count(will.len() as u64, "job", "jobs")) }
+                button class=(if action == Action::Cancel { "danger" } else { "primary" }) type="submit" { (action.label()) " " (count(will.len() as u64, "job", "jobs")) }
                 " " a href=(order.filter.link("/jobs").href()) { "Do nothing" }
             }
             h2 { "What would be done" }
