@@ -1,5 +1,6 @@
 //! Handing out jobs, at once or when one arrives.
 
+use std::iter::repeat_with;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use reclaimer_domain::name::{Command, QueueName, WorkerId};
 use reclaimer_domain::ports::{Claim, StoreError};
 use reclaimer_domain::time::between;
 use reclaimer_domain::trace::traceparent;
-use reclaimer_domain::wire::JobOnTheWire;
+use reclaimer_domain::wire::{Credentials, JobOnTheWire};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -69,6 +70,10 @@ impl Provisioning {
     /// Dropping the future loses nothing: jobs that were leased and not answered are given back, and cost no attempt.
     pub async fn open(&self, want: Want, stop: &CancellationToken) -> Result<Vec<JobOnTheWire>, StoreError> {
         let inner = &self.inner;
+        if want.wait.is_zero() {
+            let (claimed, undelivered) = delivery::claim(inner, self.claim(&want)).await?;
+            return Ok(self.hand_out(claimed.jobs, undelivered, &want.worker).await);
+        }
         let deadline = Instant::now() + want.wait.min(Self::LONGEST_WAIT);
         // In line before the first look: what arrives in between rings the bell.
         let place =
@@ -112,7 +117,14 @@ impl Provisioning {
         for job in &jobs {
             debug!(area = "JOB-MANAGER", job_id = %job.id, worker_id = %worker, "job handed out");
         }
-        let jobs = join_all(jobs.into_iter().map(|job| self.with_credentials(job))).await;
+        // Most need none.
+        let credentials = match jobs.iter().any(|job| job.account_id.is_some()) {
+            true => join_all(jobs.iter().map(|job| self.credentials_for(job))).await,
+            false => Vec::new(),
+        };
+        let credentials = credentials.into_iter().chain(repeat_with(|| None));
+        let jobs =
+            jobs.into_iter().zip(credentials).map(|(job, found)| self.on_the_wire(job, found)).collect();
         undelivered.deliver();
         jobs
     }
@@ -137,7 +149,10 @@ impl Provisioning {
         };
         let (mut claimed, undelivered) = delivery::claim(inner, claim).await?;
         let job = match claimed.jobs.pop() {
-            Some(job) => Some(self.with_credentials(job).await),
+            Some(job) => {
+                let credentials = self.credentials_for(&job).await;
+                Some(self.on_the_wire(job, credentials))
+            }
             None => None,
         };
         undelivered.deliver();
@@ -181,13 +196,13 @@ impl Provisioning {
         Ok(jobs.into_iter().map(|job| JobOnTheWire::new(job, None)).collect())
     }
 
-    /// A job with what its worker presents to the provider. Trouble with credentials is no reason to keep the job
-    /// back: the worker asks for them again, or reports what it lacks.
-    async fn with_credentials(&self, job: Job) -> JobOnTheWire {
-        let credentials = match &job.account_id {
-            Some(account) => Arc::clone(&self.inner).credentials_to_hand_out(account).await,
-            None => None,
-        };
+    /// What a job's worker presents to the provider. Trouble with credentials is no reason to keep the job back: the worker
+    /// asks for them again, or reports what it lacks.
+    async fn credentials_for(&self, job: &Job) -> Option<Credentials> {
+        Arc::clone(&self.inner).credentials_to_hand_out(job.account_id.as_ref()?).await
+    }
+
+    fn on_the_wire(&self, job: Job, credentials: Option<Credentials>) -> JobOnTheWire {
         let lease = job.lease.as_ref().filter(|_| self.inner.config.traces);
         let traceparent = lease.map(|lease| traceparent(&job.id, &lease.token));
         JobOnTheWire { traceparent, ..JobOnTheWire::new(job, credentials) }
