@@ -3,35 +3,33 @@
 //! A web page can make a visitor's browser call an address of the visitor's own network under a name of the page's
 //! (DNS rebinding). The name stands in the `Host` header, so only known ones are served.
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use crate::auth::Peer;
 use crate::code;
 use crate::problem::Problem;
-use crate::state::App;
+use crate::state::Config;
 
 /// Names that are always known.
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// Refuses TCP requests under an unknown name.
-pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) fn check(config: &Config, request: &Request) -> Result<(), Problem> {
     if !matches!(request.extensions().get::<Peer>(), Some(Peer::Tcp(_))) {
-        return next.run(request).await;
+        return Ok(());
     }
     let named = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
     let name =
         without_port(named.or_else(|| request.uri().authority().map(|it| it.as_str())).unwrap_or_default());
-    let known = LOCAL.into_iter().chain(app.config.allowed_hosts.iter().map(|host| without_port(host)));
+    let known = LOCAL.into_iter().chain(config.allowed_hosts.iter().map(|host| without_port(host)));
     if known.into_iter().any(|host| host.eq_ignore_ascii_case(name)) {
-        return next.run(request).await;
+        return Ok(());
     }
     let shown: String = name.chars().take(128).collect();
     let detail =
         format!("the server is not called `{shown}`; add that name to server.allowed_hosts if it is");
-    Problem::new(StatusCode::MISDIRECTED_REQUEST, code::UNKNOWN_HOST, detail).into_response()
+    Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, code::UNKNOWN_HOST, detail))
 }
 
 fn without_port(host: &str) -> &str {

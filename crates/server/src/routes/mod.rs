@@ -45,7 +45,7 @@ use crate::code;
 use crate::extract::{Empty, Parameters};
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::{App, Config, Deps};
-use crate::{auth, host, request_id};
+use crate::{auth, request_id};
 
 /// What the description says of the whole.
 #[derive(OpenApi)]
@@ -124,8 +124,8 @@ fn open_routes() -> OpenApiRouter<App> {
 /// The whole API as a router that any program can mount, with `more` routes of the program's own beside it (behind the
 /// same layers, open to everybody). It answers unknown paths with problem documents.
 ///
-/// The layers, as a request meets them: request id, problem documents and the log; panics; the host's name; and, for
-/// each group of routes, who may call.
+/// The layers, as a request meets them: request id, the host's name, problem documents and the log; panics; and, for each
+/// group of routes, who may call.
 pub fn router(config: Config, deps: Deps, more: Router) -> Router {
     let app = App::new(config, deps);
     let guarded = worker_routes()
@@ -140,7 +140,6 @@ pub fn router(config: Config, deps: Deps, more: Router) -> Router {
         .merge(more)
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
-        .layer(from_fn_with_state(app.clone(), host::layer))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(app, request_id::layer))
 }
