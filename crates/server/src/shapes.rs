@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use reclaimer_domain::account::Account;
 use reclaimer_domain::history::JobEvent;
+use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::Job;
+use reclaimer_domain::name::{AccountId, Command, QueueName, UniqueKey, WorkerId};
 use reclaimer_domain::ports::JobRead;
 use reclaimer_domain::time::{millis, millis_option};
 use serde::Serialize;
@@ -14,12 +16,17 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct JobShape {
-    id: String,
-    queue: String,
-    command: String,
+    #[schema(value_type = String)]
+    id: JobId,
+    #[schema(value_type = String)]
+    queue: QueueName,
+    #[schema(value_type = String)]
+    command: Command,
     full_path: Option<String>,
-    account_id: Option<String>,
-    spawned_from: Option<String>,
+    #[schema(value_type = Option<String>)]
+    account_id: Option<AccountId>,
+    #[schema(value_type = Option<String>)]
+    spawned_from: Option<JobId>,
     #[schema(value_type = Object)]
     payload: Value,
     status: &'static str,
@@ -36,8 +43,10 @@ pub(crate) struct JobShape {
     #[serde(with = "millis")]
     run_at: DateTime<Utc>,
     timeout_seconds: Option<u64>,
-    unique_key: Option<String>,
-    worker_id: Option<String>,
+    #[schema(value_type = Option<String>)]
+    unique_key: Option<UniqueKey>,
+    #[schema(value_type = Option<String>)]
+    worker_id: Option<WorkerId>,
     #[serde(with = "millis_option")]
     lease_expires_at: Option<DateTime<Utc>>,
     lease_epoch: u64,
@@ -54,15 +63,14 @@ pub(crate) struct JobShape {
 
 impl From<Job> for JobShape {
     fn from(job: Job) -> Self {
-        let (worker_id, lease_expires_at) =
-            job.lease.map(|lease| (lease.worker.to_string(), lease.expires_at)).unzip();
+        let (worker_id, lease_expires_at) = job.lease.map(|lease| (lease.worker, lease.expires_at)).unzip();
         Self {
-            id: job.id.to_string(),
-            queue: job.queue.to_string(),
-            command: job.command.to_string(),
+            id: job.id,
+            queue: job.queue,
+            command: job.command,
             full_path: job.full_path,
-            account_id: job.account_id.map(|id| id.to_string()),
-            spawned_from: job.spawned_from.map(|id| id.to_string()),
+            account_id: job.account_id,
+            spawned_from: job.spawned_from,
             payload: job.payload,
             status: job.status.as_str(),
             priority: job.priority.get(),
@@ -74,7 +82,7 @@ impl From<Job> for JobShape {
             recover_after: job.recover_after,
             run_at: job.run_at,
             timeout_seconds: job.timeout.map(|timeout| timeout.as_secs()),
-            unique_key: job.unique_key.map(|key| key.to_string()),
+            unique_key: job.unique_key,
             worker_id,
             lease_expires_at,
             lease_epoch: job.lease_epoch,
