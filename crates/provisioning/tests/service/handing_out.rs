@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use reclaimer_domain::job::{NewJob, Status};
 use reclaimer_domain::time::after;
+use reclaimer_domain::wire::read_report;
 use reclaimer_provisioning::Want;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::rig::{Rig, until};
@@ -66,6 +68,28 @@ async fn so_is_a_job_whose_claim_was_answered_already() {
         job.lease_epoch == 1 && job.status == Status::Queued
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_away_with_a_report_has_reported_and_holds_nothing() {
+    let rig = Rig::new();
+    let (first, second) = (rig.create(order()).await, rig.create(order()).await);
+    let held =
+        rig.provisioning.open(want("gone", 0), &CancellationToken::new()).await.unwrap().pop().unwrap();
+    let said = json!({ "taskId": held.id, "lease": held.lease.unwrap().token, "status": "completed" });
+    let report = read_report(said, None).unwrap();
+    {
+        let mut asking = pin!(rig.provisioning.report_all(vec![report], Some(want("gone", 0))));
+        let polled = std::future::poll_fn(|context| Poll::Ready(asking.as_mut().poll(context))).await;
+        assert!(polled.is_pending());
+    }
+    until("the next job to be given back", async || {
+        let job = rig.job(&second).await;
+        job.lease_epoch == 1 && job.status == Status::Queued
+    })
+    .await;
+    assert_eq!(rig.job(&first).await.status, Status::Finished);
+    assert_eq!(rig.job(&second).await.attempt, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
