@@ -43,6 +43,10 @@ async fn the_overview_counts_and_leads_to_the_jobs() -> Result<()> {
     let page = visitor.get("/jobs?queue=slow").await?;
     assert_eq!(page.all("table.jobs tbody tr").len(), 3);
     assert_eq!(page.all(".tabs .count")[..2], ["3", "3"]);
+    let page = visitor.get("/jobs?text=NO+such").await?;
+    assert_eq!(page.all("table.jobs .name"), ["A"], "its error has the text");
+    let listed = server.admin(reqwest::Method::GET, "/api/jobs?text=such%20host", None).await?.expect(200);
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "{listed}");
     assert!(visitor.get("/jobs?queue=none").await?.text.contains("No job is like this"));
     let wrong = visitor.get("/jobs?status=done").await?;
     assert_eq!(wrong.status, StatusCode::BAD_REQUEST);

@@ -73,8 +73,8 @@ async fn open_all(visitor: &Visitor, from: &str) -> Result<BTreeSet<String>> {
 }
 
 /// Every choice of filters, by these names, each to be put behind another parameter.
-fn filters(names: [&str; 5], several: &str) -> Vec<String> {
-    let values = ["default", "BENCH", "a-1", "%2Fnone", "w"];
+fn filters(names: [&str; 6], several: &str) -> Vec<String> {
+    let values = ["default", "BENCH", "a-1", "%2Fnone", "w", "no"];
     let states: [&str; 6] =
         ["", "status=finished", "status=failed", "status=queued", "status=running", several];
     let mut all = Vec::new();
@@ -153,7 +153,8 @@ async fn read_all(server: &Server, job: &str, run: &str) -> Result<()> {
     for peek in ["", "&queue=default", "&command=L1", "&queue=default&command=L1"] {
         reads.push(format!("/api/internal/jobs/open?peek=true{peek}"));
     }
-    let lists = filters(["queue", "command", "accountId", "fullPath", "workerId"], "status=failed,finished");
+    let lists =
+        filters(["queue", "command", "accountId", "fullPath", "workerId", "text"], "status=failed,finished");
     reads.extend(lists.iter().map(|filter| format!("/api/jobs?limit=2{filter}")));
     stream::iter(reads.into_iter().map(anyhow::Ok))
         .try_for_each_concurrent(4, async |path| {
@@ -174,7 +175,8 @@ async fn read_all(server: &Server, job: &str, run: &str) -> Result<()> {
 
 /// What a person does on the pages that looks at many rows.
 async fn look_at_many(visitor: &Visitor, run: &str) -> Result<()> {
-    let lists = filters(["queue", "command", "account", "path", "worker"], "status=failed&status=finished");
+    let lists =
+        filters(["queue", "command", "account", "path", "worker", "text"], "status=failed&status=finished");
     stream::iter(lists.into_iter().map(anyhow::Ok))
         .try_for_each_concurrent(4, async |filter| {
             for path in ["/jobs?before=zz", "/live/jobs?before=zz", "/jobs/bulk?all=yes&action=retry"] {

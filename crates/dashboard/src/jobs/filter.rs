@@ -20,13 +20,15 @@ impl Filter {
             account_id: fields.parsed("account")?,
             full_path: fields.text("path").map(ToOwned::to_owned),
             worker_id: fields.parsed("worker")?,
+            text: fields.text("text").map(ToOwned::to_owned),
         }))
     }
 
     /// What else but the state is asked for: the field's name, what it is called, what it holds.
-    pub(crate) fn texts(&self) -> [(&'static str, &'static str, Option<&str>); 5] {
+    pub(crate) fn texts(&self) -> [(&'static str, &'static str, Option<&str>); 6] {
         let filter = &self.0;
         [
+            ("text", "Text", filter.text.as_deref()),
             ("queue", "Queue", filter.queue.as_ref().map(|it| it.as_str())),
             ("command", "Command", filter.command.as_ref().map(|it| it.as_str())),
             ("account", "Account", filter.account_id.as_ref().map(|it| it.as_str())),
@@ -60,8 +62,7 @@ mod tests {
 
     #[test]
     fn a_filter_survives_its_own_link() {
-        let text =
-            "status=failed&status=paused&queue=q%3F&command=A%26B&account=a&path=%2Fa%20b&worker=w%2F1";
+        let text = "status=failed&status=paused&queue=q%3F&command=A%26B&account=a&path=%2Fa%20b&worker=w%2F1&text=no%20route%3F";
         let filter = Filter::read(&Fields::read(text.as_bytes())).unwrap();
         let link = filter.link("/jobs").href();
         let (_, query) = link.split_once('?').unwrap();

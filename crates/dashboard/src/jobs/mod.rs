@@ -92,7 +92,8 @@ fn filter_form(filter: &Filter) -> Markup {
                 div {
                     label for={ "filter-" (name) } { (label) }
                     input id={ "filter-" (name) } name=(name) value=(value.unwrap_or_default()) maxlength="2000"
-                        autocomplete="off" spellcheck="false";
+                        autocomplete="off" spellcheck="false"
+                        placeholder=[(name == "text").then_some("id, command, path, error")];
                 }
             }
             div.buttons {
@@ -107,8 +108,12 @@ fn list(app: &App, filter: &Filter, cursor: Option<&JobId>, found: &Page<JobRead
     let now = app.clock.now();
     html! {
         @if found.items.is_empty() {
-            (nothing(if filter.is_empty() && cursor.is_none() {
+            (nothing(if found.next.is_some() {
+                "None so far: only a part of the jobs was looked at. “Older” looks further."
+            } else if filter.is_empty() && cursor.is_none() {
                 "There are no jobs yet. Create one with POST /api/jobs, or run `reclaimer demo`."
+            } else if cursor.is_some() {
+                "No older job is like this."
             } else {
                 "No job is like this."
             }))

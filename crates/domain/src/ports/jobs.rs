@@ -488,6 +488,8 @@ pub struct JobFilter {
     pub full_path: Option<String>,
     /// Held by this worker.
     pub worker_id: Option<WorkerId>,
+    /// With this in its id, command or path, or in the error that its worker told; ASCII letters in any case.
+    pub text: Option<String>,
 }
 
 /// One queue.

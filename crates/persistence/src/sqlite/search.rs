@@ -87,6 +87,11 @@ impl<'a> Condition<'a> {
                 self.and(sql, wanted);
             }
         }
+        if let Some(text) = &filter.text {
+            let text = text.to_ascii_lowercase();
+            self.and(HAS_TEXT, text.clone());
+            self.binds.extend([text.clone(), text.clone(), text].map(Bind::from));
+        }
     }
 
     fn rows(self, conn: &mut SqliteConnection, newest_first: bool, limit: i64) -> QueryResult<Vec<Row>> {
@@ -112,6 +117,11 @@ impl<'a> Condition<'a> {
         Dynamic::<(Text, BigInt)> { sql, binds, rows: PhantomData }.load(conn)
     }
 }
+
+/// Whether a text is in what a person knows a job by. Most rows have no error, and are not read as JSON for that.
+const HAS_TEXT: &str = "(instr(lower(id), ?) > 0 OR instr(lower(command), ?) > 0 OR instr(lower(full_path), ?) > 0 \
+     OR CASE WHEN instr(progress, '\"error\"') > 0 AND json_valid(progress) AND json_type(progress, '$.error') = 'text' \
+     THEN instr(lower(progress ->> '$.error'), ?) > 0 ELSE 0 END)";
 
 /// The index by which rows are found.
 const BY_ID: &str = "sqlite_autoindex_job_1";

@@ -54,6 +54,8 @@ struct Filter {
     full_path: Option<String>,
     #[schema(value_type = Option<String>)]
     worker_id: Option<WorkerId>,
+    /// With this in their id, command, path or error; ASCII letters in any case.
+    text: Option<String>,
 }
 
 fn one_or_many_statuses() -> Schema {
@@ -160,12 +162,12 @@ pub(crate) async fn bulk(
     Body(request): Body<BulkRequest>,
 ) -> Result<axum::Json<BulkAnswer>, Problem> {
     let limit = request.limit.unwrap_or(DEFAULT);
-    let Filter { status, queue, command, account_id, full_path, worker_id } = request.filter;
+    let Filter { status, queue, command, account_id, full_path, worker_id, text } = request.filter;
     let dry_run = request.dry_run.unwrap_or(false);
     let answer = app
         .jobs
         .administer_many(Bulk {
-            filter: JobFilter { status, queue, command, account_id, full_path, worker_id },
+            filter: JobFilter { status, queue, command, account_id, full_path, worker_id, text },
             action: request.action.admin(request.reset)?,
             limit,
             dry_run,

@@ -166,6 +166,8 @@ pub(crate) struct ListParameters {
     full_path: Option<String>,
     /// Only jobs that this worker holds.
     worker_id: Option<String>,
+    /// Only jobs with this in their id, command, path or error; ASCII letters in any case.
+    text: Option<String>,
     /// At most so many, 1 to 500.
     #[param(minimum = 1, maximum = 500, default = 50)]
     #[param(value_type = Option<u32>)]
@@ -197,6 +199,7 @@ pub(crate) async fn list(
         account_id: paging::parsed("accountId", parameters.account_id)?,
         full_path: parameters.full_path,
         worker_id: paging::parsed("workerId", parameters.worker_id)?,
+        text: parameters.text,
     };
     let (limit, cursor) = (paging::limit(parameters.limit)?, paging::cursor(parameters.cursor)?);
     let page = app.jobs.jobs(filter, cursor, limit).await?;

@@ -7,7 +7,7 @@ use reclaimer_domain::job::{NewJob, Priority, Status};
 use reclaimer_domain::ports::{JobFilter, JobRead, QueueState, Search};
 use reclaimer_domain::recovery::RecoveryType;
 
-use super::ask::{at, id, order};
+use super::ask::{at, failure, id, order, report};
 use super::rig::Rig;
 use crate::account::text;
 use crate::{an_account, noon};
@@ -71,6 +71,34 @@ pub async fn a_filter_holds_in_all_its_parts(rig: &dyn Rig) {
     ] {
         let page = store.jobs(filter.clone(), None, 100).await.unwrap();
         assert_eq!(names(page.items), expected, "{filter:?}");
+    }
+}
+
+/// A text is looked for in what people know a job by, and is nothing but a text.
+pub async fn jobs_are_found_by_a_text(rig: &dyn Rig) {
+    let store = rig.store();
+    let about = |path: &str| NewJob { full_path: Some(path.to_owned()), ..order("SCAN") };
+    let failed = store.add_running("job-three", about("x"), "w", "first").await;
+    store.tell(report(&failed, "first", failure("No \"ÄPFEL\"\\, 50% rotten")), noon()).await;
+    store.add("job-One", about("group/50%_off")).await;
+    store.add("job-two", order("One.more")).await;
+    for (text, expected) in [
+        ("one", vec!["job-two", "job-One"]),
+        ("scan", vec!["job-three", "job-One"]),
+        ("50%", vec!["job-three", "job-One"]),
+        ("50%_", vec!["job-One"]),
+        ("GROUP/", vec!["job-One"]),
+        ("no \"ÄPFEL\"\\", vec!["job-three"]),
+        ("äpfel", vec![]),
+        ("error", vec![]),
+        ("-", vec!["job-two", "job-three", "job-One"]),
+    ] {
+        let filter = JobFilter { text: Some(text.to_owned()), ..JobFilter::default() };
+        let found = store.jobs(filter.clone(), None, 100).await.unwrap();
+        assert_eq!(names(found.items), expected, "{text}");
+        let filter = JobFilter { status: vec![Status::Failed], ..filter };
+        let found = store.jobs(filter, None, 100).await.unwrap();
+        assert_eq!(found.items.len(), usize::from(expected.contains(&"job-three")), "{text}");
     }
 }
 

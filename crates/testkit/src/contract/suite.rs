@@ -137,6 +137,7 @@ macro_rules! store_contract {
             lists {
                 a_list_is_read_part_by_part
                 a_filter_holds_in_all_its_parts
+                jobs_are_found_by_a_text
                 a_history_is_read_part_by_part
                 queues_are_counted_by_state
                 reads_do_not_wait_for_writes

@@ -23,6 +23,14 @@ pub(super) fn fits(row: &Row, filter: &JobFilter) -> bool {
         && any(&filter.account_id, job.account_id.as_ref())
         && any(&filter.full_path, job.full_path.as_ref())
         && any(&filter.worker_id, job.lease.as_ref().map(|lease| &lease.worker))
+        && filter.text.as_ref().is_none_or(|text| has(row, &text.to_ascii_lowercase()))
+}
+
+/// Whether a text is in what a person knows a job by.
+fn has(row: &Row, text: &str) -> bool {
+    let job = &row.job;
+    let known_by = [Some(job.id.as_str()), Some(job.command.as_str()), job.full_path.as_deref(), job.error()];
+    known_by.into_iter().flatten().any(|known| known.to_ascii_lowercase().contains(text))
 }
 
 /// How many jobs of a filter there are of each status, as stored.

@@ -23,6 +23,9 @@ pub(in crate::cli) struct Filter {
     /// Only held by this worker
     #[arg(long)]
     worker: Option<String>,
+    /// Only with this in their id, command, path or error
+    #[arg(long)]
+    text: Option<String>,
 }
 
 impl Filter {
@@ -35,6 +38,7 @@ impl Filter {
             ("accountId", self.account),
             ("fullPath", self.path),
             ("workerId", self.worker),
+            ("text", self.text),
         ];
         fields.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }
