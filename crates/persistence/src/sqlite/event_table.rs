@@ -11,8 +11,9 @@ use reclaimer_domain::ports::{HistoryPage, Page, Recorded};
 use serde_json::Value;
 
 use super::effects::Effects;
+use super::many::{self, OverRows};
 use super::stamp::read_stamp;
-use super::statement::prepared;
+use super::statement::{Bind, prepared};
 
 /// The most events of one job that are looked through when something is explained by its history.
 const LOOKED_THROUGH: u32 = 200;
@@ -42,6 +43,14 @@ macro_rules! event_columns {
     };
 }
 
+/// Appends events.
+struct Append;
+
+impl OverRows for Append {
+    const BEFORE: &'static str = concat!("INSERT INTO job_event (", event_columns!(), ") VALUES ");
+    const AFTER: &'static str = "";
+}
+
 /// Appends an event of a job, which is as the event left it.
 pub(crate) fn append(
     conn: &mut SqliteConnection,
@@ -60,28 +69,51 @@ pub(crate) fn append_under(
     job: &Job,
     entry: HistoryEntry,
 ) -> QueryResult<()> {
-    let id = match effects.last_event() {
+    let id = next_id(conn, effects)?;
+    many::run::<Append, _>(conn, &[cells(id, stored_id, &entry)])?;
+    effects.happened(id, job, entry);
+    Ok(())
+}
+
+fn next_id(conn: &mut SqliteConnection, effects: &Effects) -> QueryResult<i64> {
+    Ok(match effects.last_event() {
         Some(last) => last + 1,
         // Whoever appends holds the database's one lock for writing: nobody else appends meanwhile.
         None => last(conn)?.map_or(1, |last| last + 1),
-    };
-    prepared!(
-        "INSERT INTO job_event (id, job_id, at, kind, from_status, to_status, actor, rule, reason, detail) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        id,
-        stored_id,
-        entry.at,
-        entry.kind.as_str(),
-        entry.from.map(|status| status.as_str()),
-        entry.to.map(|status| status.as_str()),
-        entry.actor.to_string(),
-        entry.rule.as_ref().map(RuleName::as_str),
-        entry.reason.as_ref(),
-        entry.detail.as_ref().map(ToString::to_string),
-    )
-    .run(conn)?;
-    effects.happened(id, job, entry);
+    })
+}
+
+/// Appends an event of each of many jobs, which are as the events left them, in order.
+pub(crate) fn append_many(
+    conn: &mut SqliteConnection,
+    effects: &mut Effects,
+    events: Vec<(&Job, HistoryEntry)>,
+) -> QueryResult<()> {
+    let first = next_id(conn, effects)?;
+    let rows: Vec<_> =
+        (first..).zip(&events).map(|(id, (job, entry))| cells(id, job.id.as_str(), entry)).collect();
+    many::run::<Append, _>(conn, &rows)?;
+    drop(rows);
+    for (id, (job, entry)) in (first..).zip(events) {
+        effects.happened(id, job, entry);
+    }
     Ok(())
+}
+
+/// An event as it is stored, by [`event_columns`].
+fn cells<'a>(id: i64, stored_id: &'a str, entry: &'a HistoryEntry) -> [Bind<'a>; 10] {
+    [
+        id.into(),
+        stored_id.into(),
+        entry.at.into(),
+        entry.kind.as_str().into(),
+        entry.from.map(|status| status.as_str()).into(),
+        entry.to.map(|status| status.as_str()).into(),
+        entry.actor.to_string().into(),
+        entry.rule.as_ref().map(RuleName::as_str).into(),
+        entry.reason.as_ref().into(),
+        entry.detail.as_ref().map(ToString::to_string).into(),
+    ]
 }
 
 /// A part of a job's events, oldest first. Where it goes on is told by the rows, readable or not.

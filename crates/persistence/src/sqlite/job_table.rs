@@ -1,10 +1,13 @@
 //! The `job` table: reading a row, writing one, changing one under its guard.
 
+use std::collections::HashMap;
+
 use diesel::{QueryResult, SqliteConnection};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::{Job, LeaseToken};
 use reclaimer_domain::name::UniqueKey;
 use reclaimer_domain::time::millis_of;
+use serde_json::Value;
 
 use super::counts::Place;
 use super::create::NewRow;
@@ -34,6 +37,22 @@ pub(crate) fn find(conn: &mut SqliteConnection, id: &str) -> QueryResult<Option<
         .rows::<RowSql>()
         .first(conn)?;
     Ok(row.map(load))
+}
+
+/// Jobs by their ids, those of them that there are.
+pub(crate) fn find_many(conn: &mut SqliteConnection, ids: &[&JobId]) -> QueryResult<HashMap<String, Found>> {
+    let rows: Vec<Row> = prepared!(
+        concat!("SELECT ", job_columns!(), " FROM job WHERE id IN (SELECT value FROM json_each(?))"),
+        listed(ids)
+    )
+    .rows::<RowSql>()
+    .all(conn)?;
+    Ok(rows.into_iter().map(|row| (row.0.0.clone(), load(row))).collect())
+}
+
+/// Ids as the one value that `json_each` makes rows of.
+pub(super) fn listed(ids: &[&JobId]) -> String {
+    Value::from_iter(ids.iter().map(|id| id.as_str())).to_string()
 }
 
 /// Every running job.

@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use diesel::sql_types::{Nullable, Text};
 use diesel::{Connection, QueryResult, SqliteConnection};
 use reclaimer_domain::account::AccountState;
-use reclaimer_domain::history::{Actor, EventKind};
+use reclaimer_domain::history::Actor;
 use reclaimer_domain::id::{JobId, RunId};
 use reclaimer_domain::job::{Job, Status};
 use reclaimer_domain::ports::{
-    BrokenRow, Candidate, Candidates, Case, Flow, HistoryPage, Outcome, Page, Planned, RecoveryStore,
-    Refused, Search, Seen, StoreError, Taken, Undo, Undone,
+    BrokenRow, Candidate, Candidates, Case, Flow, HistoryPage, Outcome, Page, Planned, RecoveryStore, Search,
+    StoreError, Undo, Undone,
 };
 use reclaimer_domain::recovery::{CycleRunning, RecoveryType, RunRecord, RunReport, Trigger};
 use reclaimer_domain::time::after;
@@ -23,7 +23,7 @@ use super::rare::rare;
 use super::row::{Row, RowSql, job_columns};
 use super::stamp::read_stamp;
 use super::statement::prepared;
-use super::{SqliteStore, accounts, event_table, job_table, leases, set_aside, undo};
+use super::{SqliteStore, accounts, event_table, job_table, leases, recover, set_aside, undo};
 
 #[async_trait]
 impl RecoveryStore for SqliteStore {
@@ -53,7 +53,7 @@ impl RecoveryStore for SqliteStore {
         let jobs = decisions.len();
         self.writer
             .run_bulk("apply recovery decisions", jobs, move |conn, effects| {
-                decisions.iter().map(|planned| apply(conn, effects, &run, planned, now)).collect()
+                recover::apply(conn, effects, &run, &decisions, now)
             })
             .await
     }
@@ -394,48 +394,4 @@ fn after_id(search: &Search, status: Status) -> &str {
         Some((last, id)) if *last == status => id.as_str(),
         Some(_) | None => "",
     }
-}
-
-fn apply(
-    conn: &mut SqliteConnection,
-    effects: &mut Effects,
-    run: &RunId,
-    planned: &Planned,
-    now: DateTime<Utc>,
-) -> QueryResult<Outcome> {
-    let Loaded { mut job, guard } = match job_table::find(conn, planned.job.as_str())? {
-        None => return Ok(Outcome::LostRace { found: None }),
-        Some(Err(broken)) => {
-            let refused = Refused::Broken { id: broken.id.clone(), reason: broken.reason() };
-            return Ok(Outcome::Refused(refused));
-        }
-        Some(Ok(loaded)) => loaded,
-    };
-    if Seen::of(&job) != planned.seen {
-        return Ok(Outcome::LostRace { found: Some(job.status) });
-    }
-    let held = job.lease.clone();
-    let excused = held.as_ref().is_some_and(|lease| lease.excused);
-    let entry = match job.recover(&planned.decision, run, now) {
-        Ok(entry) => entry,
-        Err(illegal) => return Ok(Outcome::Refused(illegal.into())),
-    };
-    if entry.kind != EventKind::NotRecovered {
-        undo::keep(conn, run, &job.id, now)?;
-    }
-    if !job_table::update(conn, effects, &guard, &job)? {
-        return Ok(Outcome::LostRace { found: Some(job.status) });
-    }
-    let changes = entry.kind != EventKind::NotRecovered;
-    if changes || !event_table::repeats_last(conn, &job.id, &entry)? {
-        event_table::append(conn, effects, &job, entry)?;
-    }
-    if changes {
-        effects.now_waits(&job);
-        effects.lease_taken(&job, held, Taken::Reclaimed);
-        if job.status == Status::Queued && !excused {
-            effects.count(Flow { requeues: 1, ..Flow::default() }, now);
-        }
-    }
-    Ok(Outcome::Applied)
 }

@@ -31,6 +31,18 @@ pub(crate) enum Bind<'a> {
 
 const NULL: Option<&str> = None;
 
+impl Bind<'_> {
+    /// Binds it in the place where the statement is.
+    pub(crate) fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        match self {
+            Self::Text(text) => out.push_bind_param::<Text, str>(text),
+            Self::Stamp(stamp) => out.push_bind_param::<Text, str>(stamp.as_str()),
+            Self::Int(number) => out.push_bind_param::<BigInt, i64>(number),
+            Self::Null => out.push_bind_param::<Nullable<Text>, Option<&str>>(&NULL),
+        }
+    }
+}
+
 impl<'a> From<&'a str> for Bind<'a> {
     fn from(text: &'a str) -> Self {
         Self::Text(Cow::Borrowed(text))
@@ -79,12 +91,7 @@ fn walk<'b>(sql: &str, binds: &'b [Bind<'_>], out: &mut AstPass<'_, 'b, Sqlite>)
     for (bind, mark) in binds.iter().zip(memchr::memchr_iter(b'?', sql.as_bytes())) {
         out.push_sql(&sql[from..mark]);
         from = mark + 1;
-        match bind {
-            Bind::Text(text) => out.push_bind_param::<Text, str>(text)?,
-            Bind::Stamp(stamp) => out.push_bind_param::<Text, str>(stamp.as_str())?,
-            Bind::Int(number) => out.push_bind_param::<BigInt, i64>(number)?,
-            Bind::Null => out.push_bind_param::<Nullable<Text>, Option<&str>>(&NULL)?,
-        }
+        bind.push(out)?;
     }
     out.push_sql(&sql[from..]);
     Ok(())

@@ -14,20 +14,20 @@ use super::stamp::read_stamp;
 use super::statement::prepared;
 use super::{event_table, recovery};
 
-/// Keeps what is about to be changed of a job, in the place of what was kept before.
+/// Keeps what is about to be changed of jobs, in the place of what was kept before.
 pub(super) fn keep(
     conn: &mut SqliteConnection,
     run: &RunId,
-    job: &JobId,
+    jobs: &[&JobId],
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
     prepared!(
         "INSERT OR REPLACE INTO recovery_change SELECT id, ?, ?, queue, status, priority, progress, attempt, recoveries, \
          recover_after, run_at, worker_id, lease_token, lease_expires_at, lease_excused, lease_epoch, lease_losses, \
-         updated_at, finished_at FROM job WHERE id = ?",
+         updated_at, finished_at FROM job WHERE id IN (SELECT value FROM json_each(?))",
         run.as_str(),
         now,
-        job.as_str(),
+        job_table::listed(jobs),
     )
     .run(conn)
     .map(drop)

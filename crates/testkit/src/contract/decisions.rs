@@ -6,7 +6,9 @@ use reclaimer_domain::history::{Actor, EventKind};
 use reclaimer_domain::id::JobId;
 use reclaimer_domain::job::report::Outcome as Ended;
 use reclaimer_domain::job::{Job, NewJob, Priority, Reset, Status};
-use reclaimer_domain::ports::{AdminAction, Claim, Flow, Outcome, Planned, Refused, ReportAnswer, Seen};
+use reclaimer_domain::ports::{
+    AdminAction, Claim, Flow, Outcome, Planned, Refused, ReportAnswer, Seen, Undo,
+};
 use reclaimer_domain::time::after;
 
 use super::ask::{LEASE, at, claim, failure, id, kinds, order, report};
@@ -312,4 +314,67 @@ pub async fn the_flow_of_the_last_minute_is_known(rig: &dyn Rig) {
     store.probe(at(31)).await.unwrap();
     assert_eq!(store.flow(at(31)).await.unwrap(), Flow { claims: 2, requeues: 1 });
     assert_eq!(store.flow(after(noon(), LEASE * 2)).await.unwrap(), Flow::default());
+}
+
+/// R3, R5, R6: very many decisions at once are each what they would be alone, and are told of in their order; jobs that moved
+/// on or cannot be read spoil none of the others.
+pub async fn many_decisions_stand_alone_as_well(rig: &dyn Rig) {
+    const MANY: usize = 75;
+    let store = rig.store();
+    let mut jobs = Vec::with_capacity(MANY);
+    let mut planned = Vec::with_capacity(MANY);
+    for number in 0..MANY {
+        let new = NewJob { unique_key: Some(text(&format!("key-{number}"))), ..order("X") };
+        let job = store.add_running(&format!("job-{number:02}"), new, "w", &format!("lease-{number}")).await;
+        let decision = match number % 3 {
+            0 => requeue(),
+            1 => decision(Action::Quarantine, "hopeless"),
+            _ => leave("no rule"),
+        };
+        planned.push(store.plan(&job, decision).await);
+        jobs.push(job);
+    }
+    let moved_on = |number: usize| number.is_multiple_of(7);
+    for (number, job) in jobs.iter().enumerate().filter(|(number, _)| moved_on(*number)) {
+        store.tell(report(job, &format!("lease-{number}"), Ended::Completed), at(50)).await;
+    }
+    let broken = 40;
+    rig.corrupt_progress(&jobs[broken]).await;
+    rig.changes().await;
+    rig.taken().await;
+    rig.arrivals().await;
+
+    let outcomes = store.apply(text("run"), planned, at(100)).await.unwrap();
+    assert_eq!(outcomes.len(), MANY);
+    let mut happened = Vec::new();
+    for (number, (job, outcome)) in jobs.iter().zip(&outcomes).enumerate() {
+        if number == broken {
+            assert!(matches!(outcome, Outcome::Refused(Refused::Broken { .. })), "{job}: {outcome:?}");
+            continue;
+        }
+        let (status, kind) = match number % 3 {
+            _ if moved_on(number) => (Status::Finished, EventKind::Finished),
+            0 => (Status::Queued, EventKind::Reclaimed),
+            1 => (Status::Quarantined, EventKind::Quarantined),
+            _ => (Status::Running, EventKind::NotRecovered),
+        };
+        if moved_on(number) {
+            assert_eq!(*outcome, Outcome::LostRace { found: Some(Status::Finished) }, "{job}");
+        } else {
+            assert_eq!(*outcome, Outcome::Applied, "{job}");
+            happened.push((job.clone(), kind));
+        }
+        assert_eq!(store.read(job).await.status, status, "{job}");
+        assert_eq!(store.history(job).await.last().map(|event| event.entry.kind), Some(kind), "{job}");
+    }
+    let changes = rig.changes().await;
+    assert!(changes.is_sorted_by_key(|change| change.event_id));
+    let told: Vec<_> = changes.into_iter().map(|change| (change.job, change.entry.kind)).collect();
+    assert_eq!(told, happened);
+    let of = |kinds: &[EventKind]| happened.iter().filter(|(_, kind)| kinds.contains(kind)).count();
+    assert_eq!(rig.arrivals().await.len(), of(&[EventKind::Reclaimed]));
+    let changed = of(&[EventKind::Reclaimed, EventKind::Quarantined]);
+    assert_eq!(rig.taken().await.len(), changed);
+    let undo = Undo { run: text("run"), dry_run: false, grace: LEASE, actor: Actor::Admin, now: at(110) };
+    assert_eq!(store.undo(undo).await.unwrap().undone.len(), changed);
 }

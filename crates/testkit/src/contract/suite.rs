@@ -170,6 +170,7 @@ macro_rules! store_contract {
                 a_job_that_moved_on_is_left_alone
                 another_failure_is_decided_anew
                 each_decision_stands_alone
+                many_decisions_stand_alone_as_well
                 a_decision_and_a_report_cannot_both_win
                 a_reason_is_said_once
                 a_reason_is_said_once_whatever_was_seen

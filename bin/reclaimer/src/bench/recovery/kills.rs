@@ -12,10 +12,10 @@ use reclaimer_domain::job::Status;
 use reclaimer_domain::ports::{JobFilter, JobRead, JobStore};
 use tokio::time::{Instant, interval, sleep_until};
 
-use super::PATIENCE;
 use super::api::Api;
 use super::crew::{Crew, Over, Sockets, What, quoted};
 use super::worker::WORK;
+use super::{KILLS_WITHIN, PATIENCE};
 use crate::bench::figure::Count;
 use crate::bench::place::Place;
 use crate::bench::progress::Progress;
@@ -98,7 +98,8 @@ async fn kill_amid_work(
     }
     crew.present(WORKERS).await?;
     let mut next = Instant::now();
-    while seen.kills < kills {
+    let end = next + KILLS_WITHIN;
+    while seen.kills < kills && Instant::now() < end {
         if seen.created < seen.done + MANY {
             api.create(WORK, MANY).await?;
             seen.created += MANY;

@@ -16,12 +16,15 @@ use super::figure::Measured;
 use super::place::Place;
 use super::progress::Progress;
 
+/// Workers are killed for no longer than this, however many are left.
+const KILLS_WITHIN: Duration = Duration::from_secs(120);
+
 /// What must happen happens within this time, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How many workers are killed amid their work
+    /// How many workers are killed amid their work, as far as two minutes suffice
     #[arg(long, value_name = "NUMBER", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..))]
     kills: u32,
     /// How many finished jobs a recovery cycle finds nothing in
