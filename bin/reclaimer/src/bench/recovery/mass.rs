@@ -51,6 +51,7 @@ pub(super) async fn measure(place: &Place, size: &Size, progress: &Progress) -> 
     let (bare, _) = Beside::open(&place.at("bare.db"))?;
     measured.rates.push(beside_update(&ours, &fast.handle, &bare, size, progress).await?);
     measured.rates.push(beside_traffic(&ours, &fast.handle, size, progress).await?);
+    measured.rates.push(beside_paced_traffic(&ours, &fast.handle, size, progress).await?);
     fast.stop().await?;
     progress.say("as many with the settings as shipped");
     ours.close().await;
@@ -60,7 +61,11 @@ pub(super) async fn measure(place: &Place, size: &Size, progress: &Progress) -> 
 
 /// An engine without pauses, that spreads nothing and keeps to no budget; it has paid already what its absence owed.
 fn fast(ours: &Ours) -> Result<Running> {
-    let config = Config {
+    Ok(Running::start(ours.store.clone(), fast_config(), patient()?, Arc::new(())))
+}
+
+fn fast_config() -> Config {
+    Config {
         enabled: false,
         batch_size: BATCH,
         drain_pause: PATIENCE,
@@ -68,8 +73,7 @@ fn fast(ours: &Ours) -> Result<Running> {
         reclaim_grace: Duration::ZERO,
         budget: Budget { ratio: 0.0, per_second: f64::INFINITY },
         ..Config::default()
-    };
-    Ok(Running::start(ours.store.clone(), config, patient()?, Arc::new(())))
+    }
 }
 
 /// The built-in rules, which here lose patience with no job, however often it is lost.
@@ -131,26 +135,66 @@ async fn beside_update(
     Ok(Rate::of(what, our.per_second(), "one bare UPDATE of as many rows", beside.per_second()))
 }
 
-/// How fast jobs are created while others are recovered, beside the same in peace.
+/// How fast jobs are created while others are recovered without a pause, beside the same in peace.
 async fn beside_traffic(ours: &Ours, engine: &Handle, size: &Size, progress: &Progress) -> Result<Rate> {
     let (mut amid, mut peace) = (Done::default(), Done::default());
-    for _ in 0..2 * size.turns {
+    for _ in 0..size.turns {
         ours.lose(size.lost).await?;
-        let over = Arc::new(AtomicBool::new(false));
-        let recovering = async {
-            let recovered = recover_all(engine, size.lost).await;
-            over.store(true, Ordering::Relaxed);
-            recovered
-        };
-        let (recovered, created) = tokio::join!(recovering, ours.enqueue_until(CALLERS, &over));
-        recovered?;
-        amid.add(created?);
+        amid.add(created_while(ours, recover_all(engine, size.lost)).await?);
         ours.returned(size.lost);
         peace.add(ours.enqueue(CALLERS, 1, PEACE).await?);
         progress.step();
     }
-    let what = format!("jobs created by {CALLERS} callers while {} are recovered", size.lost);
+    let what = format!("jobs created by {CALLERS} callers while {} are recovered without a pause", size.lost);
     Ok(Rate::of(what, amid.per_second(), "the same in peace", peace.per_second()))
+}
+
+/// The same while some of the lost jobs are recovered at the pace of the settings as shipped; the fast engine then
+/// recovers the rest.
+async fn beside_paced_traffic(
+    ours: &Ours,
+    engine: &Handle,
+    size: &Size,
+    progress: &Progress,
+) -> Result<Rate> {
+    let shipped = Config::default();
+    let (batch, pause) = (shipped.batch_size, shipped.drain_pause);
+    let config = Config { batch_size: batch, ..fast_config() };
+    let paced = Running::start(ours.store.clone(), config, patient()?, Arc::new(()));
+    let (mut amid, mut peace) = (Done::default(), Done::default());
+    ours.lose(size.lost).await?;
+    let mut left = size.lost;
+    for _ in 0..size.turns {
+        let recovering = async {
+            let report = paced.handle.recover(RecoveryType::Stuck, false).await?;
+            tokio::time::sleep(pause).await;
+            Ok(report.result.recovered_jobs)
+        };
+        let mut recovered = 0;
+        amid.add(created_while(ours, async { recovering.await.map(|jobs| recovered = jobs) }).await?);
+        left = left.saturating_sub(recovered.into());
+        peace.add(ours.enqueue(CALLERS, 1, pause).await?);
+        progress.step();
+    }
+    paced.stop().await?;
+    recover_all(engine, left).await?;
+    ours.returned(size.lost);
+    let what =
+        format!("jobs created by {CALLERS} callers while {batch} are recovered each second, as shipped");
+    Ok(Rate::of(what, amid.per_second(), "the same in peace", peace.per_second()))
+}
+
+/// The jobs that callers create while something else happens.
+async fn created_while<T>(ours: &Ours, other: impl Future<Output = Result<T>>) -> Result<Done> {
+    let over = Arc::new(AtomicBool::new(false));
+    let other = async {
+        let ended = other.await;
+        over.store(true, Ordering::Relaxed);
+        ended
+    };
+    let (ended, created) = tokio::join!(other, ours.enqueue_until(CALLERS, &over));
+    ended?;
+    created
 }
 
 /// Hears when jobs become due that were recovered.
