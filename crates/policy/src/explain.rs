@@ -187,12 +187,23 @@ fn standing(job: &Job, history: &[JobEvent]) -> String {
         return format!("it is {}; the history no longer says why", job.status);
     };
     let entry = &event.entry;
-    let (kind, actor, at) = (entry.kind.as_str().replace('_', " "), &entry.actor, rfc3339(entry.at));
+    let (kind, actor, at) = (entry.kind.as_str().replace('_', " "), who(&entry.actor), rfc3339(entry.at));
     let reason = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     if kind == job.status.as_str() {
         format!("it was {kind} by {actor} at {at}{reason}")
     } else {
         format!("it is {} since it was {kind} by {actor} at {at}{reason}", job.status)
+    }
+}
+
+/// An actor in a sentence.
+fn who(actor: &Actor) -> String {
+    match actor {
+        Actor::Worker(worker) => format!("worker {worker}"),
+        Actor::Recovery(run) => format!("recovery run {run}"),
+        Actor::Admin => "an admin".to_owned(),
+        Actor::Producer => "a producer".to_owned(),
+        Actor::System => "Reclaimer".to_owned(),
     }
 }
 

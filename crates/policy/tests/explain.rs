@@ -134,7 +134,7 @@ fn a_job_that_recovery_has_nothing_to_decide_about_says_how_it_came_where_it_is(
     let explanation = asked(&job, &[poison, late], Some(rhythm()));
     assert_eq!(
         explanation.summary,
-        "it was quarantined by recovery:R at 2026-01-05T11:59:00.000Z: poison: lost 3 times"
+        "it was quarantined by recovery run R at 2026-01-05T11:59:00.000Z: poison: lost 3 times"
     );
     assert_eq!((explanation.decision, explanation.rules), (None, vec![]));
     let on_record = explanation.on_record.unwrap();
@@ -146,7 +146,7 @@ fn a_job_that_recovery_has_nothing_to_decide_about_says_how_it_came_where_it_is(
     job.status = Status::Queued;
     let created = event(1, EventKind::Created, Status::Queued, Actor::Producer, "new");
     let said = asked(&job, &[created], None).summary;
-    assert_eq!(said, "it is queued since it was created by producer at 2026-01-05T11:59:00.000Z: new");
+    assert_eq!(said, "it is queued since it was created by a producer at 2026-01-05T11:59:00.000Z: new");
 }
 
 #[test]

@@ -45,6 +45,7 @@ async fn the_overview_counts_and_leads_to_the_jobs() -> Result<()> {
     assert_eq!(page.all(".tabs .count")[..2], ["3", "3"]);
     let page = visitor.get("/jobs?text=NO+such").await?;
     assert_eq!(page.all("table.jobs .name"), ["A"], "its error has the text");
+    assert!(page.all(".tabs .count").is_empty(), "a number would count others, too");
     let listed = server.admin(reqwest::Method::GET, "/api/jobs?text=such%20host", None).await?.expect(200);
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "{listed}");
     assert!(visitor.get("/jobs?queue=none").await?.text.contains("No job is like this"));

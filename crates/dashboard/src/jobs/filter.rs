@@ -45,6 +45,12 @@ impl Filter {
         self.0 == JobFilter::default()
     }
 
+    /// Whether it asks for nothing but a queue and states.
+    pub(crate) fn only_queue_and_status(&self) -> bool {
+        let (status, queue) = (self.0.status.clone(), self.0.queue.clone());
+        self.0 == JobFilter { status, queue, ..JobFilter::default() }
+    }
+
     /// This filter as fields of a form that does something else.
     pub(crate) fn hidden(&self) -> Markup {
         html! {

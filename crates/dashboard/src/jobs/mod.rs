@@ -64,6 +64,9 @@ fn tabs(filter: &Filter, queues: &[QueueState]) -> Markup {
         let its = counts.iter().filter(|(found, _)| status.is_none_or(|status| status == *found));
         its.map(|(_, count)| count).sum()
     };
+    // What else is asked for is not counted by the store: a number of all would be taken for one of these.
+    let is_counted = filter.only_queue_and_status();
+    let count = |status: Option<Status>| html! { @if is_counted { span.count { (number(of(status))) } } };
     let current = |status: Option<Status>| {
         (filter.0.status == status.into_iter().collect::<Vec<_>>()).then_some("page")
     };
@@ -71,12 +74,12 @@ fn tabs(filter: &Filter, queues: &[QueueState]) -> Markup {
         nav.tabs aria-label="States" {
             ul {
                 li { a href=(filter.with_status(None).link("/jobs").href()) aria-current=[current(None)] {
-                    "Any state " span.count { (number(of(None))) }
+                    "Any state " (count(None))
                 } }
                 @for status in Status::ALL {
                     li { a href=(filter.with_status(Some(status)).link("/jobs").href())
                         aria-current=[current(Some(status))] class={ "is-" (status.as_str()) } {
-                        (sign(status)) (status_words(status).0) " " span.count { (number(of(Some(status)))) }
+                        (sign(status)) (status_words(status).0) " " (count(Some(status)))
                     } }
                 }
             }

@@ -260,7 +260,10 @@ impl Job {
         let from = self.status;
         self.status = from.after(StatusEvent::Quarantine)?;
         let mut entry = self.entry(EventKind::Quarantined, Some(from), actor, now);
-        entry.reason = Some(format!("all {} attempts failed", self.max_attempts));
+        entry.reason = Some(match self.max_attempts {
+            1 => "its only attempt failed".to_owned(),
+            all => format!("all {all} attempts failed"),
+        });
         Ok(entry)
     }
 
