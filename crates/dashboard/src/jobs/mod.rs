@@ -96,7 +96,7 @@ fn filter_form(filter: &Filter) -> Markup {
                     label for={ "filter-" (name) } { (label) }
                     input id={ "filter-" (name) } name=(name) value=(value.unwrap_or_default()) maxlength="2000"
                         autocomplete="off" spellcheck="false"
-                        placeholder=[(name == "text").then_some("id, command, path, error")];
+                        placeholder=[(name == "text").then_some("id, path, error")];
                 }
             }
             div.buttons {
