@@ -1,6 +1,7 @@
 //! What the measurements ask their server, as an admin would.
 
 use anyhow::{Context, Result};
+use reclaimer_domain::job::NewJob;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -14,9 +15,10 @@ impl Api {
         Ok(Self(Client::new(server.base.clone(), server.admin_token.expose().to_owned())?))
     }
 
-    /// Creates so many jobs; answers when they are durable.
+    /// Creates so many jobs; answers when they are durable. However often its worker dies, none is given up.
     pub(super) async fn create(&self, command: &str, many: usize) -> Result<()> {
-        let order = Value::from(vec![json!({ "command": command }); many]);
+        let job = json!({ "command": command, "maxAttempts": NewJob::MOST_ATTEMPTS });
+        let order = Value::from(vec![job; many]);
         self.0.ask(Method::POST, &["api", "jobs"], &[], Some(&order)).await.map(drop)
     }
 

@@ -65,8 +65,8 @@ pub(super) enum What {
     Did { job: String },
     /// Its report was taken.
     Done { job: String },
-    /// Its process is gone.
-    Gone,
+    /// Its process is gone, which was this one.
+    Gone(Option<Pid>),
 }
 
 /// All workers.
@@ -124,9 +124,12 @@ impl Crew {
         let news = news.context("the listener to the workers has ended")?;
         match &news.what {
             What::Came(pid) => drop(self.present.insert(news.worker.clone(), *pid)),
-            What::Gone => {
+            What::Gone(pid) => {
                 self.gone += 1;
-                self.present.remove(&news.worker);
+                // One that takes its place under the same name may have come already.
+                if self.present.get(&news.worker) == pid.as_ref() {
+                    self.present.remove(&news.worker);
+                }
                 self.children.remove(&news.worker);
             }
             What::Took { .. } | What::Did { .. } | What::Done { .. } => {}
@@ -161,14 +164,15 @@ impl Crew {
 /// Reads what a worker tells until it is gone.
 async fn listen(stream: UnixStream, tell: mpsc::UnboundedSender<News>) {
     let mut lines = BufReader::new(stream).lines();
-    let mut worker = String::new();
+    let (mut worker, mut process) = (String::new(), None);
     while let Ok(Some(line)) = lines.next_line().await {
         let at = Instant::now();
         let words: Vec<&str> = line.split(' ').collect();
         let what = match words.as_slice() {
             ["came", name, pid] => {
                 (*name).clone_into(&mut worker);
-                pid.parse().ok().map(|pid| What::Came(Pid::from_raw(pid)))
+                process = pid.parse().ok().map(Pid::from_raw);
+                process.map(What::Came)
             }
             ["took", job, epoch] => {
                 epoch.parse().ok().map(|epoch| What::Took { job: (*job).to_owned(), epoch })
@@ -180,7 +184,7 @@ async fn listen(stream: UnixStream, tell: mpsc::UnboundedSender<News>) {
         // Whoever measures may have ended; then nobody wants to know.
         let _ = what.map(|what| tell.send(News { at, worker: worker.clone(), what }));
     }
-    let _ = tell.send(News { at: Instant::now(), worker, what: What::Gone });
+    let _ = tell.send(News { at: Instant::now(), worker, what: What::Gone(process) });
 }
 
 /// A configuration of a path.

@@ -58,7 +58,7 @@ impl Seen {
                 self.done += 1;
                 self.holds.remove(&worker);
             }
-            What::Gone => drop(self.holds.remove(&worker)),
+            What::Gone(_) => drop(self.holds.remove(&worker)),
             What::Came(_) => {}
         }
     }
@@ -237,6 +237,6 @@ mod tests {
         assert_eq!(note(What::Took { job: job(), epoch: 1 }), 1);
         assert_eq!(note(What::Done { job: job() }), 0);
         assert_eq!(note(What::Took { job: job(), epoch: 1 }), 1);
-        assert_eq!(note(What::Gone), 0);
+        assert_eq!(note(What::Gone(None)), 0);
     }
 }
