@@ -179,9 +179,11 @@ impl Scene {
                 took.push(time);
                 progress.step();
             }
-            // What hung or was cut off is in nobody's way any more.
-            for victim in holders.values() {
-                crew.signal(victim, Signal::SIGKILL);
+            // What hung or was cut off is in nobody's way any more. Where a worker was killed, another may bear its name.
+            if matches!(self.death, Death::Hung | Death::CutOff) {
+                for victim in holders.values() {
+                    crew.signal(victim, Signal::SIGKILL);
+                }
             }
             ended += holders.len();
             while crew.gone < ended {
