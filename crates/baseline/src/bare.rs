@@ -15,7 +15,7 @@ const QUEUE: usize = 8_192;
 
 /// The table, the index of what may be claimed, and the settings that make a commit durable.
 const SET_UP: &str = "\
-    PRAGMA busy_timeout = 5000; PRAGMA mmap_size = 0; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+    PRAGMA busy_timeout = 5000; PRAGMA mmap_size = 0; PRAGMA cache_size = -16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
     CREATE TABLE IF NOT EXISTS bare (id INTEGER PRIMARY KEY, state INTEGER NOT NULL, payload TEXT NOT NULL) STRICT;
     CREATE INDEX IF NOT EXISTS bare_waiting ON bare (id) WHERE state = 0;";
 
