@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::rig::{Answer, Peer, Server, Setup, run_sql};
+use crate::rig::{Answer, Peer, Server, Setup, envelope, run_sql};
 
 const LINK: &str = "[[link]]\nname = \"own\"\npath = \"own.sock\"\nmode = \"listen\"\n";
 
@@ -163,5 +163,27 @@ async fn a_report_over_a_link_brings_the_next_jobs_behind_its_receipt() -> Resul
     peer.say("message", "PROGRESS_UPDATE", report).await?;
     peer.hear("ack").await?;
     assert_eq!(peer.hear("jobs_available").await?["payload"], json!([]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_said_behind_a_report_that_takes_the_next_jobs_waits_for_it() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::with(LINK)).await?;
+    create(&server, &["A", "B"]).await?;
+    let mut peer = Peer::connect(&folder.path().join("own.sock")).await?;
+    let who = json!({ "workerId": "w", "protocol": 2, "features": ["ack", "next"], "capacity": 2 });
+    peer.say("message", "registered", who).await?;
+    let first = peer.open(1, 30).await?.into_iter().next().context("no job")?;
+    let found = json!({ "taskId": first["id"], "lease": first["lease"]["token"], "status": "processing", "next": {} });
+    let said = [found, completed(&first)].map(|report| envelope("message", "PROGRESS_UPDATE", report));
+    peer.send(said.concat()).await?;
+    assert_eq!(peer.hear("ack").await?["payload"]["taskId"], first["id"]);
+    assert_eq!(names(&peer.hear("jobs_available").await?["payload"]), ["B"]);
+    assert_eq!(peer.hear("ack").await?["payload"]["taskId"], first["id"]);
+    let id = first["id"].as_str().context("no id")?;
+    server.becomes(id, "finished").await?;
+    let kinds = server.kinds(id).await?;
+    assert!(!kinds.contains(&"stale_report".to_owned()), "{kinds:?}");
     Ok(())
 }

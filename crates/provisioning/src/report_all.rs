@@ -25,11 +25,11 @@ pub struct Reported {
 impl Provisioning {
     /// Applies reports as [`Self::report`] does, each on its own, and leases the next jobs to their worker as
     /// [`Self::open`] does, if it wants any: by one operation of the store. Jobs are leased whatever became of the reports:
-    /// whoever repeats an end, or has lost the job, has room as well. [`Want::wait`] does not count, so that no receipt is
-    /// held up for it.
+    /// whoever repeats an end, or has lost the job, has room as well. [`Want::wait`] does not count; credentials of the jobs
+    /// that have to be refreshed hold the answer up for as long as they may when jobs are asked for alone.
     ///
     /// # Errors
-    /// When the store cannot; then nothing was done.
+    /// When the store cannot; then nothing was done, unless it says that the outcome is unknown.
     ///
     /// # Cancel safety
     /// Dropping the future does not undo the reports; the jobs are given back, and cost no attempt.

@@ -35,7 +35,8 @@ use crate::name::{AccountId, Command, QueueName, UniqueKey, WorkerId};
 ///   from when a person accepts it, once.
 /// - J11 After a commit the listener is told of every event that was appended, in order.
 /// - J12 `report_all` does what its reports one after the other and then its claim would do, as one transaction: the claim
-///   sees what they left, whatever became of each. Where it fails, nothing was done.
+///   sees what they left, whatever became of each. Where it fails, nothing was done, unless
+///   the outcome is unknown.
 ///
 /// [`MAX_LATE_RESULTS`]: crate::job::MAX_LATE_RESULTS
 #[async_trait]

@@ -59,12 +59,22 @@ impl Session {
                     if !left_out.is_empty() {
                         self.say_left_out(&report.job, &left_out);
                     }
+                    let turns = Arc::clone(&self.turns);
                     self.reports.push_back(Box::pin(async move {
                         let held = match &report.holder {
                             Holder::Lease(token) => Some(token.clone()),
                             Holder::Worker(_) => None,
                         };
-                        let (outcome, next) = report_and_open(&context.provisioning, *report, next).await;
+                        let (outcome, next) = match next {
+                            Some(next) => {
+                                let _turn = turns.write().await;
+                                report_and_open(&context.provisioning, *report, next).await
+                            }
+                            None => {
+                                let _turn = turns.read().await;
+                                (context.provisioning.report(*report).await, None)
+                            }
+                        };
                         Done::Reported { subject, held, outcome, next }
                     }));
                 }
@@ -166,8 +176,7 @@ impl Session {
 type Reported = (Result<ReportAnswer, StoreError>, Option<(Next, Result<Vec<JobOnTheWire>, JobsError>)>);
 
 /// Applies a report, and leases the jobs that are wanted with it.
-async fn report_and_open(provisioning: &Provisioning, report: Report, next: Option<Next>) -> Reported {
-    let Some(next) = next else { return (provisioning.report(report).await, None) };
+async fn report_and_open(provisioning: &Provisioning, report: Report, next: Next) -> Reported {
     let failed = |error: &StoreError| JobsError::of(next.request_id.clone(), error);
     let (outcome, jobs) = match provisioning.report_all(vec![report], Some(next.want.clone())).await {
         Ok(mut reported) => {

@@ -12,7 +12,7 @@ use reclaimer_domain::ports::Clock;
 use reclaimer_domain::time::before;
 use reclaimer_provisioning::Provisioning;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{RwLock, mpsc};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -98,6 +98,7 @@ where
         context,
         seat,
         reports: FuturesOrdered::new(),
+        turns: Arc::default(),
         claims: FuturesUnordered::new(),
         refreshes: FuturesUnordered::new(),
         others: FuturesUnordered::new(),
@@ -174,6 +175,9 @@ pub(super) struct Session {
     pub(super) seat: Seat,
     /// Reports, and what else decides which leases are held: done with in the order in which it was said.
     pub(super) reports: FuturesOrdered<Pending>,
+    /// Reports go to the store one behind the other; one that takes the next jobs takes longer to get there, and has those
+    /// behind it wait. First come, first served.
+    pub(super) turns: Arc<RwLock<()>>,
     /// Requests for jobs; given up with the session.
     pub(super) claims: FuturesUnordered<Pending>,
     /// Requests for credentials; given up with the session.
