@@ -21,7 +21,7 @@ pub(crate) struct Ahead {
 
 impl Ahead {
     /// The next claim looks anew.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         *self = Self { left: self.left, ..Self::default() };
     }
 

@@ -1,4 +1,5 @@
-//! The second thread: has the disk confirm what was committed, and only then tells anybody.
+//! Has the disk confirm what was committed, and only then tells anybody: in a second thread, or in the writer's own where
+//! nobody waits.
 //!
 //! A commit of the engine leaves the group in the log, where others see it; that it outlives a loss of power needs a flush
 //! of the log, which takes longer than most groups do. While it runs the writer carries out the next group, and groups
@@ -8,7 +9,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use reclaimer_domain::ports::{Committed, StoreListener};
 use tokio::sync::watch;
@@ -109,6 +110,9 @@ pub(super) struct Flusher {
     pub(super) listener: Arc<dyn StoreListener>,
     pub(super) flow: Arc<Mutex<FlowMeter>>,
     pub(super) flush: Arc<Flush>,
+    /// Held by whoever tells of groups: the writer, which may confirm a group itself, waits here until the other thread has
+    /// told of those before.
+    pub(super) telling: Mutex<()>,
 }
 
 impl Flusher {
@@ -125,6 +129,8 @@ impl Flusher {
         let flushed = groups.iter().filter_map(|group| group.log.clone()).next_back();
         let flushed = flushed
             .map_or(Ok(()), |log| (self.flush)(&log.file).inspect_err(|_| self.durable.fail(log.connection)));
+        // There is nothing behind it that a panic could have left half done.
+        let _telling = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
         for mut group in groups {
             if let (Ok(()), Some(log)) = (&group.outcome, &group.log) {
                 // Of a log that failed once, a later flush proves nothing: the system forgets what it could not write.

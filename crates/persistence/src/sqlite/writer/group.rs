@@ -139,6 +139,8 @@ fn run_in_savepoint(
         Fate::Done => Ok(0),
         Fate::Failed => {
             effects.forget_since(mark);
+            // It may have taken of what claims have found.
+            effects.claims.forget();
             prepared!("ROLLBACK TO operation").run(conn)
         }
         Fate::Broke(ended) => return Err(ended),

@@ -84,7 +84,14 @@ impl Writer {
         let inbox = Inbox { queue: inbox, bulk: bulk_inbox };
         let (done, carried_out) = std::sync::mpsc::sync_channel(MOST_UNFLUSHED);
         let (durable, settled) = Durable::new();
-        let flusher = Arc::new(Flusher { durable: Arc::clone(&durable), settled, listener, flow, flush });
+        let flusher = Arc::new(Flusher {
+            durable: Arc::clone(&durable),
+            settled,
+            listener,
+            flow,
+            flush,
+            telling: Mutex::new(()),
+        });
         let thread = Thread::new(config, readers, Arc::clone(&durable), Arc::clone(&flusher), done);
         let flusher = std::thread::Builder::new()
             .name("reclaimer-flush".to_owned())
