@@ -327,3 +327,19 @@ async fn an_unknown_parameter_of_the_description_is_refused() -> Result<()> {
     assert_problem(&answer, 400, &["frobnicate"], "/openapi.json");
     Ok(())
 }
+
+#[tokio::test]
+async fn an_empty_text_is_refused_before_it_means_every_job() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &Setup::default()).await?;
+    let id = server.create(json!({ "command": "X" })).await?;
+    let order = json!({ "action": "cancel", "filter": { "text": " " } });
+    let refused = server.admin(Method::POST, "/api/admin/jobs/bulk", Some(order)).await?.expect(400);
+    assert!(
+        refused["detail"].as_str().is_some_and(|detail| detail.contains("must not be empty")),
+        "{refused}"
+    );
+    server.admin(Method::GET, "/api/jobs?text=", None).await?.expect(400);
+    assert_eq!(server.job(&id).await?["status"], "queued");
+    Ok(())
+}

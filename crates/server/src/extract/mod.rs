@@ -10,4 +10,4 @@ pub(crate) use body::{Body, MaybeBody, RawBody, parse};
 pub(crate) use document::{Document, document};
 pub(crate) use object::{Objects, object};
 pub(crate) use query::{Empty, Id, Ids, Parameters};
-pub(crate) use value::{moment, statuses, whole};
+pub(crate) use value::{moment, some_text, statuses, whole};

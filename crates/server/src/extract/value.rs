@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use chrono::{DateTime, Utc};
 use reclaimer_domain::job::Status;
-use serde::de::{Deserializer, Error, SeqAccess, Unexpected, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor};
 
 /// Reads a field that is a whole number within these bounds, or null.
 pub(crate) fn whole<'de, D, T, const LEAST: i64, const MOST: i64>(
@@ -41,6 +41,16 @@ impl<T: TryFrom<i64>, const LEAST: i64, const MOST: i64> Visitor<'_> for Whole<T
             Ok(number) => self.visit_i64(number),
             Err(_) => Err(E::invalid_value(Unexpected::Unsigned(number), &self)),
         }
+    }
+}
+
+/// Reads a text to search for, or null. An empty one is in everything, which hardly anybody means who sends it.
+pub(crate) fn some_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Option::<String>::deserialize(deserializer)? {
+        Some(text) if text.trim().is_empty() => {
+            Err(D::Error::custom("a text to search for must not be empty; leave it out to search for none"))
+        }
+        text => Ok(text),
     }
 }
 

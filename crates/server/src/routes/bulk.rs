@@ -11,7 +11,7 @@ use utoipa::openapi::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
 use super::admin_jobs::chosen;
 use crate::code;
-use crate::extract::{Body, Empty, Parameters, object, statuses, whole};
+use crate::extract::{Body, Empty, Parameters, object, some_text, statuses, whole};
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::App;
 
@@ -55,6 +55,7 @@ struct Filter {
     #[schema(value_type = Option<String>)]
     worker_id: Option<WorkerId>,
     /// With this in their id, command, path or error; ASCII letters in any case.
+    #[serde(default, deserialize_with = "some_text")]
     text: Option<String>,
 }
 

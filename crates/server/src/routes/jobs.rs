@@ -15,7 +15,7 @@ use super::order;
 use super::paging::{self, PageParameters};
 use crate::code;
 use crate::described::{Ordered, Orders};
-use crate::extract::{Document, Empty, Id, Parameters, RawBody, parse};
+use crate::extract::{Document, Empty, Id, Parameters, RawBody, parse, some_text};
 use crate::metrics::{CreatedJobs, TRACEPARENT};
 use crate::problem::{Problem, ProblemDocument};
 use crate::shapes::{EventShape, JobReadShape, JobShape, ListShape};
@@ -167,6 +167,7 @@ pub(crate) struct ListParameters {
     /// Only jobs that this worker holds.
     worker_id: Option<String>,
     /// Only jobs with this in their id, command, path or error; ASCII letters in any case.
+    #[serde(default, deserialize_with = "some_text")]
     text: Option<String>,
     /// At most so many, 1 to 500.
     #[param(minimum = 1, maximum = 500, default = 50)]
